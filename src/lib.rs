@@ -1,0 +1,11 @@
+//! ringkv: a Redis-protocol server made of equal nodes on a consistent-hash ring.
+//!
+//! The way of a request, and the way of the imports (a file imports only what lies further right, or below):
+//!
+//! ```text
+//! server → session → command → coordinator → replica → store, peer → ring, codec, version, time, config
+//! ```
+
+pub mod ring;
+pub mod time;
+pub mod version;

@@ -1,0 +1,3 @@
+//! The `ringkv` binary.
+
+fn main() {}
