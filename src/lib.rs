@@ -6,6 +6,7 @@
 //! server → session → command → coordinator → replica → store, peer → ring, codec, version, time, config
 //! ```
 
+pub mod codec;
 pub mod ring;
 pub mod time;
 pub mod version;

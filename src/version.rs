@@ -5,7 +5,7 @@
 //! version that a node sees pushes forward, and ties are broken by the writing node and by that process' start
 //! number. The start number keeps a node that lost its memory from using one version for two different writes.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
@@ -14,8 +14,8 @@ use crate::time::UnixMs;
 const COUNTER_BITS: u32 = 16;
 /// Bits of a version's origin that hold the start number; the others hold the node.
 const START_BITS: u32 = 48;
-/// The longest text form of a [`Version`]: three hexadecimal numbers and two dashes.
-pub const VERSION_TEXT_BYTES_MAX: usize = 16 + 1 + 4 + 1 + 12;
+/// Bytes of a [`Version`]'s text form: three hexadecimal numbers of fixed width and two dashes.
+pub const VERSION_TEXT_BYTES: usize = 16 + 1 + 4 + 1 + 12;
 
 /// A reading of the hybrid logical clock: 48 bits of Unix milliseconds, then a 16-bit counter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -46,6 +46,9 @@ impl Hlc {
 pub struct StartNumber(u64);
 
 impl StartNumber {
+    /// The smallest start number of a process; zero stands for none.
+    pub const FIRST: Self = Self(1);
+
     /// The start number `number`, cut to the 48 bits that a version has room for (enough until the year 10889).
     #[must_use]
     pub fn new(number: u64) -> Self {
@@ -107,59 +110,76 @@ impl Version {
         StartNumber::new(self.origin)
     }
 
-    /// Appends the text form, `hlc-node-start` in hexadecimal, to `out`.
-    pub fn write_to(self, out: &mut Vec<u8>) {
-        write_hex(self.hlc.0, out);
-        out.push(b'-');
-        write_hex(u64::from(self.node().0), out);
-        out.push(b'-');
-        write_hex(self.start().0, out);
+    /// The text form, `hlc-node-start` in hexadecimal. Its width is fixed, so that text, too, sorts by time.
+    #[must_use]
+    pub fn to_text(self) -> [u8; VERSION_TEXT_BYTES] {
+        let mut text = [b'-'; VERSION_TEXT_BYTES];
+        write_hex(&self.hlc.0.to_be_bytes(), &mut text[..16]);
+        write_hex(&self.node().0.to_be_bytes(), &mut text[17..21]);
+        write_hex(&self.start().0.to_be_bytes()[2..], &mut text[22..]);
+        text
     }
 
     /// Reads the text form; `None` if `text` is not one.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut parts = text.splitn(3, |&byte| byte == b'-');
-        let hlc = parse_hex(parts.next()?)?;
-        let node = u16::try_from(parse_hex(parts.next()?)?).ok()?;
-        let start = parse_hex(parts.next()?)?;
-        (start >> START_BITS == 0).then(|| Self::new(Hlc(hlc), NodeIndex(node), StartNumber(start)))
+        let text: &[u8; VERSION_TEXT_BYTES] = text.try_into().ok()?;
+        if text[16] != b'-' || text[21] != b'-' {
+            return None;
+        }
+        let (hlc, node, start) = (parse_hex(&text[..16])?, parse_hex(&text[17..21])?, parse_hex(&text[22..])?);
+        Some(Self::new(Hlc(hlc), NodeIndex(u16::try_from(node).ok()?), StartNumber(start)))
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{:x}-{:x}", self.hlc.0, self.node().0, self.start().0)
+        self.to_text().iter().try_for_each(|&byte| f.write_char(char::from(byte)))
     }
 }
 
-/// Appends `number` in lower-case hexadecimal without leading zeros.
-fn write_hex(number: u64, out: &mut Vec<u8>) {
-    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
-    let mut text = [0_u8; 16];
-    let used = &mut text[..digits as usize];
-    let mut rest = number;
-    for digit in used.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(rest & 15) as usize];
-        rest >>= 4;
+/// The two digits of each byte.
+static HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
     }
-    out.extend_from_slice(used);
+    table
+};
+
+/// Writes `bytes` as lower-case hexadecimal digits.
+fn write_hex(bytes: &[u8], text: &mut [u8]) {
+    for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        digits.copy_from_slice(&HEX[usize::from(*byte)]);
+    }
 }
 
-/// Reads one to sixteen hexadecimal digits.
+/// Reads at most sixteen lower-case hexadecimal digits.
 fn parse_hex(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 16 {
-        return None;
+    let (mut number, mut wrong) = (0, 0);
+    for &byte in text {
+        let digit = DIGITS[usize::from(byte)];
+        wrong |= digit;
+        number = number << 4 | u64::from(digit & 15);
     }
-    text.iter().try_fold(0, |number, &byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u64::from(digit))
-    })
+    (wrong & NO_DIGIT == 0).then_some(number)
 }
+
+/// In place of a digit's value.
+const NO_DIGIT: u8 = 0x80;
+/// The value of each hexadecimal digit.
+static DIGITS: [u8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -171,17 +191,20 @@ mod tests {
             [(0, 0, 0), (1, 1, 1), (u64::MAX, u16::MAX, (1 << START_BITS) - 1), (0x10, 0xa0, 0xf00)]
         {
             let version = Version::new(Hlc(hlc), NodeIndex(node), StartNumber::new(start));
-            let mut text = Vec::new();
-            version.write_to(&mut text);
-            assert!(text.len() <= VERSION_TEXT_BYTES_MAX);
-            assert_eq!(text, version.to_string().as_bytes());
-            assert_eq!(Version::parse(&text), Some(version));
+            assert_eq!(version.to_text(), version.to_string().as_bytes());
+            assert_eq!(Version::parse(&version.to_text()), Some(version));
         }
     }
 
     #[test]
     fn text_that_is_no_version_is_refused() {
-        for text in ["", "1", "1-2", "1-2-", "-2-3", "g-1-1", "1-10000-1", "1-1-1000000000000", "1-1-1-1", "A-1-1"] {
+        let right = "0000000000000001-0002-000000000003";
+        assert!(Version::parse(right.as_bytes()).is_some());
+        let wrong =
+            ["", "1-2-3", &right[1..], "0000000000000001_0002-000000000003", "0000000000000001-0002_000000000003"];
+        for text in
+            wrong.into_iter().chain(["000000000000000G-0002-000000000003", "0000000000000001-000A-000000000003"])
+        {
             assert_eq!(Version::parse(text.as_bytes()), None, "{text}");
         }
     }

@@ -1,4 +1,9 @@
 //! Slots: the 16384 Redis Cluster hash slots, the unit of placement, locking and repair.
+//!
+//! The rule from key to slot is Redis' own to the bit, so that a client that knows Redis Cluster can go straight to a
+//! node that holds the key.
+
+use super::crc16::crc16;
 
 /// How many slots there are: the number that every cluster-aware Redis client knows.
 pub const SLOT_COUNT: u16 = 16384;
@@ -8,10 +13,25 @@ pub const SLOT_COUNT: u16 = 16384;
 pub struct Slot(u16);
 
 impl Slot {
+    /// The first slot.
+    pub const FIRST: Self = Self(0);
+
     /// The slot with this number, if there is one.
     #[must_use]
     pub fn new(number: u16) -> Option<Self> {
         (number < SLOT_COUNT).then_some(Self(number))
+    }
+
+    /// The slot of `key`: of its `{hash tag}` if it has one, else of all of it. Keys with the same tag share a slot.
+    ///
+    /// ```
+    /// use ringkv::ring::Slot;
+    /// assert_eq!(Slot::of_key(b"foo").number(), 12182);
+    /// assert_eq!(Slot::of_key(b"{user1000}.following"), Slot::of_key(b"{user1000}.followers"));
+    /// ```
+    #[must_use]
+    pub fn of_key(key: &[u8]) -> Self {
+        Self(crc16(hashed_part(key)) % SLOT_COUNT)
     }
 
     /// Every slot, in order.
@@ -29,5 +49,51 @@ impl Slot {
     #[must_use]
     pub fn as_usize(self) -> usize {
         usize::from(self.0)
+    }
+}
+
+/// What lies between the first `{` and the first `}` after it; the whole key if there is no such pair or nothing in it.
+fn hashed_part(key: &[u8]) -> &[u8] {
+    let Some(open) = memchr::memchr(b'{', key) else { return key };
+    let tagged = &key[open + 1..];
+    match memchr::memchr(b'}', tagged) {
+        None | Some(0) => key,
+        Some(close) => &tagged[..close],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_slots_that_redis_gives_them() {
+        for (key, slot) in [("", 0), ("foo", 12182), ("bar", 5061), ("hello", 866), ("123456789", 12739)] {
+            assert_eq!(Slot::of_key(key.as_bytes()).number(), slot, "{key}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_non_empty_tag_is_hashed() {
+        for (key, hashed) in [
+            ("{user1000}.following", "user1000"),
+            ("foo{bar}", "bar"),
+            ("foo{}{bar}", "foo{}{bar}"),
+            ("foo{{bar}}zap", "{bar"),
+            ("foo{bar}{zap}", "bar"),
+            ("}foo{bar}", "bar"),
+            ("foo{bar", "foo{bar"),
+            ("foo}bar{", "foo}bar{"),
+            ("{}", "{}"),
+            ("{", "{"),
+        ] {
+            assert_eq!(hashed_part(key.as_bytes()), hashed.as_bytes(), "{key}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_the_last_slot_are_none() {
+        assert_eq!(Slot::new(SLOT_COUNT - 1), Slot::all().next_back());
+        assert_eq!(Slot::new(SLOT_COUNT), None);
     }
 }

@@ -1,0 +1,117 @@
+//! Time and memory: both follow the bytes received, not the numbers announced and not the number of pieces.
+
+use bytes::BytesMut;
+use tokio_util::codec::Decoder;
+
+use super::decode_pieces;
+use crate::codec::{DecodeLimits, ReplyDecoder, RequestDecoder};
+
+const PIECE_BYTES: usize = 16 << 10;
+/// Room that may be made for bytes that have only been announced, and a little for the buffer's own rounding.
+const AHEAD_BYTES_MAX: usize = (1 << 20) + (64 << 10);
+/// A torn header is at most looked at anew, once per piece, by the quick way that gives up after so many bytes.
+const TORN_HEADER_BYTES_MAX: usize = 16;
+
+fn array_of(arguments: usize) -> Vec<u8> {
+    let mut input = format!("*{arguments}\r\n").into_bytes();
+    input.extend(b"$3\r\nabc\r\n".repeat(arguments));
+    input
+}
+
+#[test]
+fn value_of_64_mib_in_small_pieces_is_looked_at_once() {
+    let value_bytes = 64 << 20;
+    let mut input = format!("*2\r\n$3\r\nGET\r\n${value_bytes}\r\n").into_bytes();
+    input.resize(input.len() + value_bytes, b'\r');
+    input.extend(b"\r\n");
+    let mut decoder = RequestDecoder::new(DecodeLimits::default());
+
+    let (requests, error) = decode_pieces(&mut decoder, input.chunks(PIECE_BYTES));
+
+    assert_eq!((requests.len(), error), (1, None));
+    assert_eq!(requests[0].arg(1).len(), value_bytes);
+    assert_eq!(decoder.work(), 3, "three headers and not a byte of the value");
+}
+
+#[test]
+fn million_arguments_in_small_pieces_are_each_looked_at_once() {
+    let arguments = 1024 * 1024;
+    let input = array_of(arguments);
+    let mut decoder = RequestDecoder::new(DecodeLimits::default());
+
+    let (requests, error) = decode_pieces(&mut decoder, input.chunks(PIECE_BYTES));
+
+    assert_eq!((requests.len(), error), (1, None));
+    assert_eq!(requests[0].len(), arguments);
+    let pieces = input.len().div_ceil(PIECE_BYTES);
+    assert!(decoder.work() <= 1 + arguments + pieces * TORN_HEADER_BYTES_MAX, "{}", decoder.work());
+}
+
+#[test]
+fn reply_of_a_million_elements_in_small_pieces_is_looked_at_once() {
+    let elements = 1024 * 1024;
+    let input = array_of(elements);
+    let mut decoder = ReplyDecoder::new(DecodeLimits::default());
+
+    let (replies, error) = decode_pieces(&mut decoder, input.chunks(PIECE_BYTES));
+
+    assert_eq!((replies.len(), error), (1, None));
+    let pieces = input.len().div_ceil(PIECE_BYTES);
+    assert!(decoder.work() <= 1 + elements + pieces * TORN_HEADER_BYTES_MAX, "{}", decoder.work());
+}
+
+#[test]
+fn work_in_single_bytes_is_linear_too() {
+    let work = |arguments| {
+        let mut decoder = RequestDecoder::new(DecodeLimits::default());
+        decode_pieces(&mut decoder, array_of(arguments).chunks(1));
+        decoder.work()
+    };
+
+    assert!(work(40_000) <= 4 * work(10_000) + TORN_HEADER_BYTES_MAX);
+}
+
+#[test]
+fn lines_without_end_are_searched_once() {
+    let line_bytes = 60_000;
+    for first in [b'*', b'G'] {
+        let mut input = vec![b'1'; line_bytes];
+        input[0] = first;
+        let mut decoder = RequestDecoder::new(DecodeLimits::default());
+        decode_pieces(&mut decoder, input.chunks(1));
+        assert!(decoder.work() <= 2 * line_bytes, "{}", decoder.work());
+    }
+    let mut decoder = ReplyDecoder::new(DecodeLimits::default());
+    decode_pieces(&mut decoder, vec![b'+'; line_bytes].chunks(1));
+    assert!(decoder.work() <= line_bytes);
+}
+
+#[test]
+fn announced_value_makes_room_for_a_small_part_only() {
+    for header in ["*1\r\n$536870912\r\n", "*1048576\r\n", "*1048576\r\n$536870912\r\n"] {
+        let mut buffer = BytesMut::from(header);
+        assert!(matches!(RequestDecoder::new(DecodeLimits::default()).decode(&mut buffer), Ok(None)));
+        assert!(buffer.capacity() <= AHEAD_BYTES_MAX, "{header:?}: {}", buffer.capacity());
+    }
+    let mut buffer = BytesMut::from("$536870912\r\n");
+    assert!(matches!(ReplyDecoder::new(DecodeLimits::default()).decode(&mut buffer), Ok(None)));
+    assert!(buffer.capacity() <= AHEAD_BYTES_MAX, "{}", buffer.capacity());
+}
+
+#[test]
+fn buffer_stays_within_a_small_multiple_of_what_has_arrived() {
+    let mut decoder = RequestDecoder::new(DecodeLimits::default());
+    let mut buffer = BytesMut::from("*1\r\n$536870912\r\n");
+    for _ in 0..1024 {
+        assert!(matches!(decoder.decode(&mut buffer), Ok(None)));
+        assert!(buffer.capacity() <= 3 * buffer.len() + AHEAD_BYTES_MAX, "{} for {}", buffer.capacity(), buffer.len());
+        buffer.extend_from_slice(&[0; PIECE_BYTES]);
+    }
+}
+
+#[test]
+fn small_value_that_is_on_its_way_gets_room_at_once() {
+    let mut buffer = BytesMut::from("*1\r\n$100000\r\n");
+    assert!(matches!(RequestDecoder::new(DecodeLimits::default()).decode(&mut buffer), Ok(None)));
+    assert!(buffer.capacity() >= 100_000);
+}
