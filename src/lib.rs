@@ -6,7 +6,9 @@
 //! server → session → command → coordinator → replica → store, peer → ring, codec, version, time, config
 //! ```
 
+pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod ring;
 pub mod time;
 pub mod version;
