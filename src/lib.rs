@@ -10,5 +10,6 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod ring;
+pub mod store;
 pub mod time;
 pub mod version;

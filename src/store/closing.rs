@@ -1,0 +1,120 @@
+//! What a coordinator's next mark will close, in the order of its versions.
+//!
+//! A slot closes what is decided whenever it is written to, but by then the memory to be freed has left the cache, and
+//! a busy node has many slots. So each open write is noted here as well, and a mark closes exactly what it has passed,
+//! at once: the freed memory is still warm and the next records go there.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+use crate::ring::{NodeIndex, Slot};
+use crate::time::UnixMs;
+use crate::version::{Hlc, StartNumber, Version};
+
+/// An open write: its version, without the node, and where it lies.
+#[derive(Clone, Copy)]
+struct Note {
+    start: StartNumber,
+    hlc: Hlc,
+    arrived_at: UnixMs,
+    slot: Slot,
+}
+
+/// Open writes by coordinator, oldest first. A coordinator's versions arrive in their order but for few, and one that
+/// is out of order is merely closed with a later mark.
+pub(super) struct Closing {
+    queues: Box<[Mutex<VecDeque<Note>>]>,
+}
+
+impl Closing {
+    pub(super) fn new(nodes: usize) -> Self {
+        Self { queues: (0..nodes).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Notes that an open write of `version` lies in `slot`.
+    pub(super) fn push(&self, version: Version, slot: Slot, arrived_at: UnixMs) {
+        if let Some(queue) = self.queues.get(version.node().as_usize()) {
+            queue.lock().push_back(Note { start: version.start(), hlc: version.hlc(), arrived_at, slot });
+        }
+    }
+
+    /// Forgets the writes of `node` that its mark has passed, and lets `visit` see their slots.
+    pub(super) fn passed(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, visit: impl FnMut(Slot)) {
+        if let Some(queue) = self.queues.get(node.as_usize()) {
+            drain(queue, |note| (note.start, note.hlc) < (start, lowest_open), visit);
+        }
+    }
+
+    /// Forgets the writes that arrived at `deadline` or before: whatever their coordinators say, they are closed.
+    pub(super) fn forget_until(&self, deadline: UnixMs) {
+        self.queues.iter().for_each(|queue| drain(queue, |note| note.arrived_at <= deadline, |_| {}));
+    }
+}
+
+/// How many notes are taken out under one lock.
+const DRAINED_MAX: usize = 64;
+
+/// Takes notes from the front while `is_due`, and lets `visit` see their slots, without the queue's lock.
+fn drain(queue: &Mutex<VecDeque<Note>>, is_due: impl Fn(&Note) -> bool, mut visit: impl FnMut(Slot)) {
+    loop {
+        let mut queue = queue.lock();
+        let due = queue.iter().take(DRAINED_MAX).take_while(|note| is_due(note)).count();
+        let slots: smallvec::SmallVec<[Slot; DRAINED_MAX]> = queue.drain(..due).map(|note| note.slot).collect();
+        if queue.is_empty() && queue.capacity() > super::open::SHRINK_ABOVE {
+            queue.shrink_to(super::open::SHRINK_ABOVE);
+        }
+        drop(queue);
+        slots.iter().for_each(|&slot| visit(slot));
+        if due < DRAINED_MAX {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeIndex = NodeIndex(0);
+
+    fn version(start: u64, hlc: u64) -> Version {
+        Version::new(Hlc(hlc), NODE, StartNumber::new(start))
+    }
+
+    fn slot(number: u16) -> Slot {
+        Slot::new(number).unwrap()
+    }
+
+    fn passed(closing: &Closing, start: u64, lowest_open: u64) -> Vec<u16> {
+        let mut slots = Vec::new();
+        closing.passed(NODE, StartNumber::new(start), Hlc(lowest_open), |slot| slots.push(slot.number()));
+        slots
+    }
+
+    #[test]
+    fn a_mark_visits_exactly_what_it_has_passed() {
+        let closing = Closing::new(1);
+        (0..1000_u16).for_each(|hlc| closing.push(version(1, u64::from(hlc)), slot(hlc), UnixMs(5)));
+        assert_eq!(passed(&closing, 1, 3), [0, 1, 2]);
+        assert_eq!(passed(&closing, 1, 3), [0; 0]);
+        assert_eq!(passed(&closing, 1, 1000).len(), 997);
+    }
+
+    #[test]
+    fn a_newer_run_passes_all_of_the_older_ones() {
+        let closing = Closing::new(1);
+        closing.push(version(1, 900), slot(1), UnixMs(5));
+        closing.push(version(2, 10), slot(2), UnixMs(5));
+        assert_eq!(passed(&closing, 2, 5), [1]);
+    }
+
+    #[test]
+    fn what_nobody_marks_is_forgotten_in_time() {
+        let closing = Closing::new(1);
+        closing.push(version(1, 1), slot(1), UnixMs(5));
+        closing.push(version(1, 2), slot(2), UnixMs(6));
+        closing.forget_until(UnixMs(5));
+        assert_eq!(passed(&closing, 1, 9), [2]);
+    }
+}

@@ -1,0 +1,322 @@
+//! What one node holds itself.
+//!
+//! A replica must be able to give back what it has just accepted, for a write that misses its quorum is taken back;
+//! yet it must never give back what anybody has seen. So [`LocalKvStore`] keeps of each key the newest *decided*
+//! record and every *open* one, shows the newest of all, and remembers which were shown. Coordinators' watermarks,
+//! time and a memory bound turn open records into decided ones, so there are only ever a few.
+//!
+//! The store never sees the network and reads no clock. Each of the 16384 slots has a lock of its own; no operation
+//! on a key takes another lock, and no two slots are ever locked at a time. The usual write is one lock, one look-up,
+//! one allocation and one push to the slot's open list (`open.rs`, where the invariants stand); a read of a record
+//! that was seen before writes nothing.
+//!
+//! What the store does not do: place keys, talk, stamp versions, or decide which tombstones have become useless.
+
+mod closing;
+mod copy;
+mod counts;
+mod decide;
+mod dirty;
+mod open;
+mod outcome;
+mod pending;
+mod record;
+mod revert;
+mod slot_table;
+#[cfg(test)]
+mod tests;
+mod void;
+mod watermark;
+mod write;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+use crate::ring::{NodeIndex, Slot};
+use crate::time::UnixMs;
+use crate::version::{Hlc, StartNumber, Version};
+
+pub use counts::StoreCounts;
+pub use outcome::{Copied, Lookup, Prior, Reverted, Written};
+pub use record::Record;
+pub use slot_table::Debris;
+
+use closing::Closing;
+use decide::{Context, Decider};
+use dirty::DirtySlots;
+use record::Content;
+use slot_table::{HashedKey, SlotTable};
+
+/// How a store is to behave.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// How many nodes the cluster has: the versions' node indices lie below. Versions of other nodes are treated as
+    /// ones whose watermark never comes.
+    pub nodes: usize,
+    /// Whether keys have more than one replica. If not, a write is decided at once and a delete leaves nothing.
+    pub replicated: bool,
+    /// After how many milliseconds an open record is decided without its coordinator's word: 2 × `request_timeout_ms`.
+    pub open_ttl_ms: u64,
+    /// How many bytes the memory of what is open may take in all slots together. Above it, the slot being written
+    /// closes its oldest open records early, which costs later reverts their certainty, and nothing else.
+    pub open_bytes_max: usize,
+}
+
+/// The records of one node.
+pub struct LocalKvStore {
+    slots: Box<[Mutex<SlotTable>]>,
+    /// Slots that a sweep has to visit.
+    dirty: DirtySlots,
+    closing: Closing,
+    decider: Decider,
+    hash_state: RandomState,
+    /// The highest mark of any flush that has begun; each slot has its own copy of those that reached it.
+    flush_mark: Mutex<Version>,
+    /// The sum of what is pending over all slots.
+    open_bytes: AtomicUsize,
+    open_bytes_max: usize,
+    /// How many open records the memory bound has closed.
+    closed_early: AtomicU64,
+}
+
+impl LocalKvStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(options: StoreOptions) -> Self {
+        Self {
+            slots: Slot::all().map(|_| Mutex::default()).collect(),
+            dirty: DirtySlots::new(),
+            closing: Closing::new(options.nodes),
+            decider: Decider::new(options.replicated, options.nodes, options.open_ttl_ms),
+            hash_state: RandomState::default(),
+            flush_mark: Mutex::default(),
+            open_bytes: AtomicUsize::new(0),
+            open_bytes_max: options.open_bytes_max,
+            closed_early: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets `f` see what a key is at `now`, under the slot's lock: be quick, or clone the record. Whatever it is counts
+    /// as read, so it is not taken back any more.
+    pub fn read<T>(&self, slot: Slot, key: &[u8], now: UnixMs, f: impl FnOnce(Lookup<'_>) -> T) -> T {
+        let key = self.hashed(key);
+        f(self.slots[slot.as_usize()].lock().look_up(key, now))
+    }
+
+    /// A coordinator's fresh write; no `value` deletes. If it is newer than what is shown it shows at once, and may be
+    /// taken back by [`Self::revert`] until it is decided or somebody sees it.
+    pub fn write(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        version: Version,
+        now: UnixMs,
+    ) -> Written {
+        let content = Content { key, value, expires_at };
+        let is_open = self.context(now).opens(version);
+        let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
+        let key = self.hashed(key);
+        let written = self.change(slot, now, |table, context| table.write(key, record, context));
+        if is_open && matches!(written, Written::Applied { .. }) {
+            self.closing.push(version, slot, now);
+        }
+        written
+    }
+
+    /// A fresh write of a coordinator that is a replica itself. `clock` gets the version that the key shows here (the
+    /// flush mark or the default version if there is no record) and must return a new one above it; since that happens
+    /// under the slot's lock, such a write is never stale here, and versions of a key leave the node in order.
+    ///
+    /// # Panics
+    ///
+    /// If `clock` returns a version that is not above the one it got.
+    pub fn write_next(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+        clock: impl FnOnce(Version) -> Version,
+    ) -> (Version, Prior) {
+        let (content, unstamped) = (Content { key, value, expires_at }, Version::default());
+        let is_open = self.decider.replicated;
+        let record = if is_open { Record::open(content, unstamped) } else { Record::decided(content, unstamped) };
+        let key = self.hashed(key);
+        let (version, prior) = self.change(slot, now, |table, context| table.write_next(key, record, context, clock));
+        if is_open {
+            self.closing.push(version, slot, now);
+        }
+        (version, prior)
+    }
+
+    /// A record that another replica has shown or decided: it is decided here as well, void mark or not, and kept
+    /// below newer records that may still be taken back.
+    pub fn copy(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        version: Version,
+        now: UnixMs,
+    ) -> Copied {
+        let record = Record::decided(Content { key, value, expires_at }, version);
+        let key = self.hashed(key);
+        self.change(slot, now, |table, context| table.copy(key, record, context))
+    }
+
+    /// Takes a fresh write back, whether it has arrived yet or not.
+    pub fn revert(&self, slot: Slot, key: &[u8], version: Version, now: UnixMs) -> Reverted {
+        let key = self.hashed(key);
+        self.change(slot, now, |table, context| table.revert(key, version, context))
+    }
+
+    /// Takes note that `node`, in its run `start`, has decided all its versions below `lowest_open`, and that its
+    /// earlier runs are over. Older marks change nothing.
+    ///
+    /// What that closes is closed at once: its memory is still in the cache, and the next records go where the freed
+    /// ones were.
+    pub fn advance_watermark(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, now: UnixMs) {
+        self.decider.watermarks.advance(node, start, lowest_open);
+        self.closing.passed(node, start, lowest_open, |slot| self.change(slot, now, |_, _| ()));
+    }
+
+    /// Drops everything up to `version`, open or not, and refuses it from now on. When this returns no slot shows
+    /// anything older. The freed memory comes back, to be dropped where nobody waits for it.
+    pub fn flush(&self, version: Version) -> Debris {
+        {
+            let mut flush_mark = self.flush_mark.lock();
+            *flush_mark = version.max(*flush_mark);
+        }
+        let mut debris = Debris::default();
+        for slot in &self.slots {
+            let mut table = slot.lock();
+            let pending_before = table.pending.bytes();
+            table.flush(version, &mut debris);
+            self.open_bytes.fetch_sub(pending_before - table.pending.bytes(), Ordering::Relaxed);
+        }
+        debris
+    }
+
+    /// The highest mark of any flush, or the default version.
+    #[must_use]
+    pub fn flush_mark(&self) -> Version {
+        *self.flush_mark.lock()
+    }
+
+    /// The version of the record that a key shows, if any. Being compared does not count as being read.
+    #[must_use]
+    pub fn version_of(&self, slot: Slot, key: &[u8]) -> Option<Version> {
+        let key = self.hashed(key);
+        self.slots[slot.as_usize()].lock().shown(key).map(Record::version)
+    }
+
+    /// Whether a copy of `version` would add anything: it is not held yet, or only as a write that may be taken back,
+    /// and no newer record that stays outranks it. Being compared does not count as being read.
+    #[must_use]
+    pub fn lacks(&self, slot: Slot, key: &[u8], version: Version, now: UnixMs) -> bool {
+        let (key, context) = (self.hashed(key), self.context(now));
+        self.slots[slot.as_usize()].lock().lacks(key, version, &context)
+    }
+
+    /// Keys and versions of all records shown in a slot, tombstones included, in the order of the keys. Being listed
+    /// does not count as being read.
+    #[must_use]
+    pub fn versions(&self, slot: Slot) -> Vec<(Bytes, Version)> {
+        let table = self.slots[slot.as_usize()].lock();
+        let mut keys = Vec::with_capacity(table.records.iter().map(|record| record.key().len()).sum());
+        table.records.iter().for_each(|record| keys.extend_from_slice(record.key()));
+        let mut keys = Bytes::from(keys);
+        let mut versions: Vec<_> =
+            table.records.iter().map(|record| (keys.split_to(record.key().len()), record.version())).collect();
+        drop(table);
+        versions.sort_unstable();
+        versions
+    }
+
+    /// Closes what is due in all slots and gives memory back: to be called now and then, for slots that nobody
+    /// writes to close nothing by themselves.
+    pub fn sweep(&self, now: UnixMs) {
+        self.closing.forget_until(UnixMs(now.0.saturating_sub(self.decider.open_ttl_ms)));
+        for slot in self.dirty.iter() {
+            self.change(slot, now, |table, _| {
+                if table.pending.rest() {
+                    self.dirty.remove(slot);
+                }
+            });
+        }
+    }
+
+    /// Frees the values of expired records, slot by slot beginning with `from`, and stops after the slot in which it
+    /// has looked at `budget_records` records or more. Returns where to go on.
+    #[must_use = "the next call goes on from there"]
+    pub fn sweep_expired(&self, from: Slot, budget_records: usize, now: UnixMs) -> Slot {
+        let (context, mut seen) = (self.context(now), 0);
+        for slot in Slot::all().skip(from.as_usize()).chain(Slot::all().take(from.as_usize())) {
+            if seen >= budget_records {
+                return slot;
+            }
+            let mut table = self.slots[slot.as_usize()].lock();
+            if table.tally.expiring > 0 {
+                seen += table.records.len();
+                table.expire(&context);
+            }
+        }
+        from
+    }
+
+    fn hashed<'a>(&self, key: &'a [u8]) -> HashedKey<'a> {
+        HashedKey { hash: decide::hash(&self.hash_state, key), bytes: key }
+    }
+
+    fn context(&self, now: UnixMs) -> Context<'_> {
+        let has_room = self.open_bytes.load(Ordering::Relaxed) < self.open_bytes_max;
+        Context { now, decider: &self.decider, hash_state: &self.hash_state, has_room }
+    }
+
+    /// Closes what is due in a slot, lets `act` change it, and keeps the books of what is pending.
+    #[inline]
+    fn change<T>(&self, slot: Slot, now: UnixMs, act: impl FnOnce(&mut SlotTable, &Context<'_>) -> T) -> T {
+        let context = self.context(now);
+        let mut table = self.slots[slot.as_usize()].lock();
+        let bytes_before = table.pending.bytes();
+        table.pending.close_due(&context);
+        let outcome = act(&mut table, &context);
+        self.settle(slot, &mut table, bytes_before, &context);
+        outcome
+    }
+
+    #[inline]
+    fn settle(&self, slot: Slot, table: &mut SlotTable, bytes_before: usize, context: &Context<'_>) {
+        let bytes = table.pending.bytes();
+        if bytes <= bytes_before {
+            if bytes < bytes_before {
+                self.open_bytes.fetch_sub(bytes_before - bytes, Ordering::Relaxed);
+            }
+            return;
+        }
+        self.dirty.insert(slot);
+        let more = bytes - bytes_before;
+        if self.open_bytes.fetch_add(more, Ordering::Relaxed) + more > self.open_bytes_max {
+            self.close_early(table, context);
+        }
+    }
+
+    /// Closes the slot's oldest open records until the total is within its bound, or none is left.
+    #[cold]
+    fn close_early(&self, table: &mut SlotTable, context: &Context<'_>) {
+        let mut bytes = table.pending.bytes();
+        while self.open_bytes.load(Ordering::Relaxed) > self.open_bytes_max && table.pending.close_oldest(context) {
+            let left = table.pending.bytes();
+            self.open_bytes.fetch_sub(bytes - left, Ordering::Relaxed);
+            self.closed_early.fetch_add(1, Ordering::Relaxed);
+            bytes = left;
+        }
+    }
+}

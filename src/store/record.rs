@@ -1,0 +1,246 @@
+//! A record: what one write left of a key, in one allocation.
+//!
+//! Millions of records live at once, so a record is a thin pointer in its table and one block on the heap: a small
+//! header, then the key, then the value. Key and value are copied in; a slice of a network buffer would keep that
+//! whole buffer alive. The block is reference-counted, so a large value can be sent after the slot's lock is gone.
+
+use std::fmt;
+use std::iter;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use triomphe::{Arc, ThinArc};
+
+use crate::time::UnixMs;
+use crate::version::Version;
+
+/// There is no value: the key was deleted.
+const TOMBSTONE: u32 = 1;
+/// Somebody has seen the record, or it was decided from the start: no revert may take it back.
+const SHOWN: u32 = 1 << 1;
+/// It came as a write that its coordinator could still take back, so the slot may hold an open entry for it.
+const BORN_OPEN: u32 = 1 << 2;
+/// It came as a copy below an open newer record, and has never been the newest here.
+const BURIED: u32 = 1 << 3;
+
+/// A value or a tombstone of one key, with its version and, if any, its absolute expiry.
+///
+/// A clone shares the same memory.
+#[derive(Clone)]
+pub struct Record(ThinArc<Header, u8>);
+
+struct Header {
+    version: Version,
+    /// Unix milliseconds; 0 if the record never expires.
+    expires_at: u64,
+    key_bytes: u32,
+    /// The flags above. They change under the lock of the record's slot alone, so relaxed access suffices.
+    flags: AtomicU32,
+}
+
+/// What a write asks for, before it becomes a record.
+#[derive(Clone, Copy)]
+pub(super) struct Content<'a> {
+    pub(super) key: &'a [u8],
+    /// `None` deletes.
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) expires_at: Option<UnixMs>,
+}
+
+impl Record {
+    /// A record of `content`, decided.
+    pub(super) fn decided(content: Content<'_>, version: Version) -> Self {
+        Self::with_flags(content, version, SHOWN)
+    }
+
+    /// A record of `content` that its coordinator may still take back.
+    pub(super) fn open(content: Content<'_>, version: Version) -> Self {
+        Self::with_flags(content, version, BORN_OPEN)
+    }
+
+    /// Filling the block with zeros first and then copying is 2 to 20 times faster than an iterator over both slices.
+    fn with_flags(content: Content<'_>, version: Version, flags: u32) -> Self {
+        let Content { key, value, expires_at } = content;
+        let header = Header {
+            version,
+            expires_at: expires_at.map_or(0, |at| at.0.max(1)),
+            key_bytes: u32::try_from(key.len()).expect("the request decoder bounds a key far below 4 GiB"),
+            flags: AtomicU32::new(if value.is_some() { flags } else { flags | TOMBSTONE }),
+        };
+        let value = value.unwrap_or_default();
+        let mut block = ThinArc::from_header_and_iter(header, iter::repeat_n(0, key.len() + value.len()));
+        block.with_arc_mut(|block| {
+            let (key_part, value_part) = unshared(block).slice_mut().split_at_mut(key.len());
+            key_part.copy_from_slice(key);
+            value_part.copy_from_slice(value);
+        });
+        Self(block)
+    }
+
+    /// The same record under another version. Only for a record that nobody else holds yet.
+    pub(super) fn stamped(mut self, version: Version) -> Self {
+        self.0.with_arc_mut(|block| unshared(block).header_mut().version = version);
+        self
+    }
+
+    /// The tombstone that an expired record turns into: same version, same expiry, same history, no value.
+    pub(super) fn without_value(&self) -> Self {
+        let content = Content { key: self.key(), value: None, expires_at: self.expires_at() };
+        Self::with_flags(content, self.version(), self.header().flags.load(Ordering::Relaxed))
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.0.slice[..self.key_len()]
+    }
+
+    /// The value; `None` if this is a tombstone.
+    #[must_use]
+    pub fn value(&self) -> Option<&[u8]> {
+        (!self.has(TOMBSTONE)).then(|| &self.0.slice[self.key_len()..])
+    }
+
+    /// The stamp of the write.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.header().version
+    }
+
+    /// From when on the record counts as deleted, if ever.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<UnixMs> {
+        let at = self.header().expires_at;
+        (at != 0).then_some(UnixMs(at))
+    }
+
+    /// Whether the key exists at `now` by this record: it has a value that has not expired.
+    #[must_use]
+    pub fn is_live(&self, now: UnixMs) -> bool {
+        !self.has(TOMBSTONE) && !self.is_expired(now)
+    }
+
+    pub(super) fn is_expired(&self, now: UnixMs) -> bool {
+        self.expires_at().is_some_and(|at| at <= now)
+    }
+
+    pub(super) fn is_tombstone(&self) -> bool {
+        self.has(TOMBSTONE)
+    }
+
+    /// What the allocator was asked for.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<usize>() * 2 + size_of::<Header>() + self.0.slice.len()
+    }
+
+    /// Notes that somebody sees the record now. Reads of records seen before write nothing.
+    pub(super) fn mark_shown(&self) {
+        if !self.has(SHOWN) {
+            self.raise(SHOWN);
+        }
+    }
+
+    pub(super) fn is_shown(&self) -> bool {
+        self.has(SHOWN)
+    }
+
+    pub(super) fn is_born_open(&self) -> bool {
+        self.has(BORN_OPEN)
+    }
+
+    /// Notes that the record lies below an open newer one and has never been the newest here.
+    pub(super) fn mark_buried(&self) {
+        self.raise(BURIED);
+    }
+
+    /// Notes that the record is the newest here now.
+    pub(super) fn mark_surfaced(&self) {
+        let flags = &self.header().flags;
+        flags.store(flags.load(Ordering::Relaxed) & !BURIED, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_buried(&self) -> bool {
+        self.has(BURIED)
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.header().flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    fn raise(&self, flag: u32) {
+        let flags = &self.header().flags;
+        flags.store(flags.load(Ordering::Relaxed) | flag, Ordering::Relaxed);
+    }
+
+    fn header(&self) -> &Header {
+        &self.0.header.header
+    }
+
+    fn key_len(&self) -> usize {
+        self.header().key_bytes as usize
+    }
+}
+
+impl fmt::Debug for Record {
+    /// Sizes only: a value may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("version", &self.version())
+            .field("expires_at", &self.expires_at())
+            .field("key_bytes", &self.key().len())
+            .field("value_bytes", &self.value().map(<[u8]>::len))
+            .finish()
+    }
+}
+
+fn unshared<T: ?Sized>(block: &mut Arc<T>) -> &mut T {
+    Arc::get_mut(block).expect("a record that is still being made has one owner")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::NodeIndex;
+    use crate::version::{Hlc, StartNumber};
+
+    fn version(hlc: u64) -> Version {
+        Version::new(Hlc(hlc), NodeIndex(1), StartNumber::new(1))
+    }
+
+    #[test]
+    fn a_record_gives_back_what_it_was_made_of() {
+        for (key, value) in [(&b""[..], Some(&b""[..])), (b"k", Some(b"")), (b"", Some(b"v")), (b"key", None)] {
+            let record = Record::decided(Content { key, value, expires_at: Some(UnixMs(5)) }, version(7));
+            assert_eq!((record.key(), record.value()), (key, value));
+            assert_eq!((record.version(), record.expires_at()), (version(7), Some(UnixMs(5))));
+        }
+    }
+
+    #[test]
+    fn a_tombstone_and_an_expired_record_are_not_live() {
+        let content = Content { key: b"k", value: Some(b"v"), expires_at: Some(UnixMs(5)) };
+        let record = Record::decided(content, version(1));
+        assert!(record.is_live(UnixMs(4)));
+        assert!(!record.is_live(UnixMs(5)));
+        let tombstone = record.without_value();
+        assert!(!tombstone.is_live(UnixMs(4)));
+        assert_eq!((tombstone.version(), tombstone.expires_at()), (version(1), Some(UnixMs(5))));
+    }
+
+    #[test]
+    fn an_expiry_at_the_epoch_is_long_past_and_not_never() {
+        let record = Record::decided(Content { key: b"k", value: Some(b"v"), expires_at: Some(UnixMs(0)) }, version(1));
+        assert!(!record.is_live(UnixMs(1)));
+    }
+
+    #[test]
+    fn debug_output_holds_no_value() {
+        let record = Record::open(Content { key: b"key", value: Some(b"secret"), expires_at: None }, version(1));
+        assert!(!format!("{record:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_header_stays_within_half_a_cache_line() {
+        assert_eq!(size_of::<Header>(), 32);
+        assert_eq!(size_of::<Option<Record>>(), 8);
+    }
+}

@@ -1,0 +1,79 @@
+//! Reverts: a coordinator takes back a write that did not reach its quorum.
+//!
+//! Confirming is a promise: the version has never been read here and never will be. So whenever anything is in doubt
+//! the revert is refused, and the coordinator tells its client the truth: that the outcome is not known.
+
+use super::decide::Context;
+use super::open::Standing;
+use super::outcome::Reverted;
+use super::pending::TakenBack;
+use super::record::Record;
+use super::slot_table::{HashedKey, SlotTable};
+use super::void::VoidReason;
+use crate::version::Version;
+
+impl SlotTable {
+    /// Takes `version` back, or makes sure that it never takes effect.
+    pub(super) fn revert(&mut self, key: HashedKey<'_>, version: Version, context: &Context<'_>) -> Reverted {
+        if version <= self.flush_mark || !self.pending.can_mark_void(key.hash, version, context) {
+            return Reverted::Kept;
+        }
+        let is_gone = match self.pending.position(key.hash, version) {
+            Some(at) => self.take_back(key, version, at, context),
+            None => self.never_showed(key, version, context),
+        };
+        if is_gone && self.pending.mark_void(key.hash, version, VoidReason::Reverted, context) {
+            return Reverted::Confirmed;
+        }
+        Reverted::Kept
+    }
+
+    /// Removes the version if it is open and nobody has seen it; true if so.
+    fn take_back(&mut self, key: HashedKey<'_>, version: Version, at: usize, context: &Context<'_>) -> bool {
+        let shown = self.shown(key).filter(|shown| shown.version() == version);
+        let record = shown.or_else(|| self.pending.covered(key.bytes, version));
+        if !self.pending.is_open(at, context) || record.is_none_or(Record::is_shown) {
+            return false;
+        }
+        if let TakenBack::Top(below) = self.pending.take_back(key.bytes, at) {
+            self.show_again(key, below);
+        }
+        true
+    }
+
+    /// Shows what the version that was just taken back had covered.
+    fn show_again(&mut self, key: HashedKey<'_>, below: Option<Record>) {
+        let Ok(mut shown) = self.records.find_entry(key.hash, |record| record.key() == key.bytes) else { return };
+        self.tally.remove(shown.get());
+        let Some(below) = below else {
+            shown.remove();
+            return;
+        };
+        below.mark_surfaced();
+        if let Some(entry) = self.pending.entry_mut(key.hash, below.version()) {
+            entry.newest_once = true;
+        }
+        self.tally.add(&below);
+        *shown.get_mut() = below;
+    }
+
+    /// Whether it is certain that a version which has no entry was never shown here.
+    fn never_showed(&self, key: HashedKey<'_>, version: Version, context: &Context<'_>) -> bool {
+        if self.pending.void_reason(key.hash, version, context) == Some(VoidReason::Reverted) {
+            return true;
+        }
+        if !context.decider.replicated || self.pending.covered(key.bytes, version).is_some() {
+            return false;
+        }
+        let Some(shown) = self.shown(key).map(Record::version) else { return !context.passed(version) };
+        if shown == version {
+            return false;
+        }
+        if shown > version && self.pending.standing(key.hash, shown, version, context) == Standing::Outranked {
+            // It may have been here and have been superseded, unless nothing so young has ever been forgotten.
+            return !context.decider.may_have_forgotten(version);
+        }
+        // Nothing decided is newer; had it been decided here, it would still be here.
+        !context.passed(version)
+    }
+}

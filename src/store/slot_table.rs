@@ -1,0 +1,187 @@
+//! A slot: its records and how they come and go.
+//!
+//! The table holds the newest record of each key, which is the one shown; what a newer open record covers is owned by
+//! the pending part. Writing is in `write.rs`, copying in `copy.rs`, taking back in `revert.rs`.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry::{Occupied, Vacant};
+
+use super::decide::Context;
+use super::outcome::{Lookup, Prior};
+use super::pending::{Arrival, Pending};
+use super::record::Record;
+use crate::time::UnixMs;
+use crate::version::Version;
+
+/// A table that uses less than one in so many of its places gives them back.
+const SHRINK_RATIO: usize = 8;
+
+/// One slot's share of the store.
+#[derive(Default)]
+pub(super) struct SlotTable {
+    /// The shown record of each key. Invariant: all are newer than `flush_mark`.
+    pub(super) records: HashTable<Record>,
+    pub(super) pending: Pending,
+    pub(super) tally: Tally,
+    /// Everything up to this version is gone, and refused.
+    pub(super) flush_mark: Version,
+}
+
+/// Counts over the shown records, kept up to date.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Tally {
+    /// With a value, expired or not.
+    pub(super) live: u32,
+    /// Of those, the ones that have an expiry.
+    pub(super) expiring: u32,
+}
+
+/// A key and its hash.
+#[derive(Clone, Copy)]
+pub(super) struct HashedKey<'a> {
+    pub(super) hash: u64,
+    pub(super) bytes: &'a [u8],
+}
+
+impl SlotTable {
+    /// What the key is. Whatever it is counts as read from now on.
+    #[inline]
+    pub(super) fn look_up(&self, key: HashedKey<'_>, now: UnixMs) -> Lookup<'_> {
+        let Some(record) = self.shown(key) else { return self.nothing() };
+        record.mark_shown();
+        if record.is_live(now) { Lookup::Live(record) } else { Lookup::Tombstone { version: record.version() } }
+    }
+
+    /// The newest record of a key.
+    pub(super) fn shown(&self, key: HashedKey<'_>) -> Option<&Record> {
+        self.records.find(key.hash, |record| record.key() == key.bytes)
+    }
+
+    fn nothing(&self) -> Lookup<'_> {
+        if self.flush_mark == Version::default() {
+            return Lookup::Missing;
+        }
+        Lookup::Tombstone { version: self.flush_mark }
+    }
+
+    /// Puts a record over what its key shows, and tells what that was. `make` sees the shown record and its version
+    /// (the flush mark if there is none) and returns a newer record; or `None`, then nothing changes.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        key: HashedKey<'_>,
+        context: &Context<'_>,
+        make: impl FnOnce(Version, Option<&Record>) -> Option<Record>,
+    ) -> Option<Prior> {
+        let is_key = |record: &Record| record.key() == key.bytes;
+        match self.records.entry(key.hash, is_key, |record| context.hash(record.key())) {
+            Occupied(mut shown) => {
+                let record = make(shown.get().version(), Some(shown.get()))?;
+                let prior = Prior::of(shown.get(), context.now);
+                self.tally.remove(shown.get());
+                if context.keeps(&record) {
+                    let arrival = Arrival::on_top(&record);
+                    self.tally.add(&record);
+                    let covered = std::mem::replace(shown.get_mut(), record);
+                    self.pending.log(key.hash, arrival, Some(covered), context);
+                } else {
+                    shown.remove();
+                }
+                Some(prior)
+            }
+            Vacant(place) => {
+                let record = make(self.flush_mark, None)?;
+                if context.keeps(&record) {
+                    self.tally.add(&record);
+                    self.pending.log(key.hash, Arrival::on_top(&record), None, context);
+                    place.insert(record);
+                }
+                Some(Prior { version: self.flush_mark, live: false })
+            }
+        }
+    }
+
+    /// Whether `version` is, or once was, the newest of a key that shows `shown` now, as far as that is remembered.
+    pub(super) fn was_newest(&self, key: HashedKey<'_>, version: Version, shown: Version) -> bool {
+        if version == shown {
+            return true;
+        }
+        match self.pending.entry(key.hash, version) {
+            Some(entry) => entry.newest_once,
+            None => self.pending.covered(key.bytes, version).is_some_and(|record| !record.is_buried()),
+        }
+    }
+
+    /// Raises the flush mark and moves all that is older to `debris`.
+    pub(super) fn flush(&mut self, flush_mark: Version, debris: &mut Debris) {
+        if flush_mark <= self.flush_mark {
+            return;
+        }
+        self.flush_mark = flush_mark;
+        self.pending.flush(flush_mark, &mut debris.records);
+        if self.records.iter().all(|record| record.version() <= flush_mark) {
+            debris.tables.push(std::mem::take(&mut self.records));
+            self.tally = Tally::default();
+            return;
+        }
+        let tally = &mut self.tally;
+        let older = self.records.extract_if(|record| record.version() <= flush_mark);
+        debris.records.extend(older.inspect(|record| tally.remove(record)));
+    }
+
+    /// Turns expired records into tombstones, or removes them where tombstones are not kept.
+    pub(super) fn expire(&mut self, context: &Context<'_>) {
+        let tally = &mut self.tally;
+        self.records.retain(|record| {
+            if record.is_tombstone() || !record.is_expired(context.now) {
+                return true;
+            }
+            tally.remove(record);
+            if context.decider.replicated {
+                *record = record.without_value();
+            }
+            context.decider.replicated
+        });
+        if self.records.capacity() / SHRINK_RATIO > self.records.len() {
+            self.records.shrink_to(self.records.len() * 2, |record| context.hash(record.key()));
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, record: &Record) {
+        self.live += u32::from(!record.is_tombstone());
+        self.expiring += u32::from(is_expiring(record));
+    }
+
+    pub(super) fn remove(&mut self, record: &Record) {
+        self.live -= u32::from(!record.is_tombstone());
+        self.expiring -= u32::from(is_expiring(record));
+    }
+}
+
+impl Arrival {
+    fn on_top(record: &Record) -> Self {
+        Self { version: record.version(), is_open: record.is_born_open(), is_newest: true }
+    }
+}
+
+fn is_expiring(record: &Record) -> bool {
+    !record.is_tombstone() && record.expires_at().is_some()
+}
+
+/// What a flush took out of the store. Dropping it frees the memory, which takes a while: do so where nobody waits.
+#[derive(Default)]
+#[must_use = "dropping it here and now frees all the memory on this thread"]
+pub struct Debris {
+    tables: Vec<HashTable<Record>>,
+    records: Vec<Record>,
+}
+
+impl Debris {
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records.len() + self.tables.iter().map(HashTable::len).sum::<usize>()
+    }
+}

@@ -1,0 +1,90 @@
+//! Memory: all that is open or void is bounded and comes back.
+
+use super::*;
+use crate::store::void::VOID_MARKS_MAX;
+
+#[test]
+fn memory_returns_when_idle_slots_are_swept() {
+    let bench = Bench::new();
+    for hlc in 1..=500 {
+        bench.set("hot", "value", v(hlc));
+    }
+    bench.revert("other", v(1000));
+    assert_eq!(bench.store.counts().open_records, 500);
+    bench.store.sweep(LATER);
+    let counts = bench.store.counts();
+    assert_eq!((counts.open_records, counts.void_marks, counts.open_bytes), (0, 0, 0));
+    assert_eq!((counts.records, counts.keys), (1, 1));
+    bench.store.sweep(LATER);
+    assert_eq!(bench.store.dirty.iter().count(), 0);
+}
+
+#[test]
+fn a_write_closes_what_a_watermark_has_passed() {
+    let bench = Bench::new();
+    for hlc in 1..=800 {
+        bench.set("hot", "value", v(hlc));
+        bench.pass(0, hlc.saturating_sub(10));
+    }
+    assert!(bench.store.counts().open_records <= 12);
+}
+
+#[test]
+fn the_memory_bound_closes_the_oldest_of_the_slot_in_hand() {
+    // Closed early, a version can no longer be taken back, but nothing is lost.
+    let options = StoreOptions { nodes: 3, replicated: true, open_ttl_ms: OPEN_TTL_MS, open_bytes_max: 2000 };
+    let bench = Bench::with(options);
+    for hlc in 1..=100 {
+        bench.set("k", "value", v(hlc));
+        assert!(bench.store.open_bytes() <= 2000);
+    }
+    assert!(bench.store.counts().closed_early > 0);
+    assert_eq!(bench.revert("k", v(1)), Reverted::Kept);
+    assert_eq!(bench.revert("k", v(100)), Reverted::Confirmed);
+    assert_eq!(bench.get("k").as_deref(), Some("value"));
+}
+
+#[test]
+fn after_an_early_close_a_revert_of_something_absent_is_not_confirmed() {
+    // v(1) was shown, closed for want of memory, superseded and freed: only the doubt remains, and it suffices.
+    let options = StoreOptions { nodes: 3, replicated: true, open_ttl_ms: OPEN_TTL_MS, open_bytes_max: 0 };
+    let bench = Bench::with(options);
+    bench.set("k", "read", v(1));
+    assert_eq!(bench.get("k").as_deref(), Some("read"));
+    bench.set("k", "newer", of_node(5, 1));
+    assert_eq!(bench.set("k", "read", v(1)), Written::Stale(of_node(5, 1)));
+    assert_eq!(bench.revert("k", v(1)), Reverted::Kept);
+}
+
+#[test]
+fn a_revert_without_room_for_its_mark_is_refused() {
+    let bench = Bench::new();
+    for hlc in 1..=VOID_MARKS_MAX as u64 {
+        assert_eq!(bench.revert("k", v(hlc)), Reverted::Confirmed);
+    }
+    bench.set("k", "open", v(5000));
+    assert_eq!(bench.revert("k", v(5000)), Reverted::Kept);
+    assert_eq!(bench.revert("k", v(1)), Reverted::Confirmed, "it has its mark already");
+    assert_eq!(bench.get("k").as_deref(), Some("open"));
+    assert_eq!(bench.store.revert(bench.slot, b"k", v(6000), LATER), Reverted::Confirmed, "marks end");
+}
+
+#[test]
+fn a_refusal_without_room_for_its_mark_binds_the_newer_record() {
+    // Were the newer one taken back, the refused version could come in late and take effect a second time.
+    let (bench, earlier) = (Bench::new(), UnixMs(NOW.0 - 1));
+    for hlc in 1..=VOID_MARKS_MAX as u64 {
+        bench.store.revert(bench.slot, b"other", v(hlc), earlier);
+    }
+    bench.set("k", "newer", of_node(9000, 1));
+    assert_eq!(bench.set("k", "older", v(5000)), Written::Stale(of_node(9000, 1)));
+    let there_is_room_again = UnixMs(LATER.0 - 1);
+    let reverted = bench.store.revert(bench.slot, b"k", of_node(9000, 1), there_is_room_again);
+    assert_eq!(reverted, Reverted::Kept);
+    assert_eq!(bench.set("k", "older", v(5000)), Written::Stale(of_node(9000, 1)));
+}
+
+#[test]
+fn the_tables_are_small_while_nothing_is_pending() {
+    assert!(size_of::<Mutex<SlotTable>>() <= 80);
+}

@@ -1,0 +1,149 @@
+//! Fresh writes and copies.
+
+use super::*;
+
+#[test]
+fn the_larger_version_shows_and_tells_what_it_replaced() {
+    let bench = Bench::new();
+    assert_eq!(bench.set("k", "a", v(1)), applied(Version::default(), false));
+    assert_eq!(bench.set("k", "b", v(2)), applied(v(1), true));
+    assert_eq!(bench.delete("k", v(3)), applied(v(2), true));
+    assert_eq!(bench.delete("k", v(4)), applied(v(3), false));
+    assert_eq!(bench.get("k"), None);
+    assert_eq!(bench.shown("k"), Some(v(4)));
+}
+
+#[test]
+fn a_smaller_version_is_stale_and_stays_so_after_the_newer_one_is_reverted() {
+    let bench = Bench::new();
+    bench.set("k", "new", v(5));
+    assert_eq!(bench.set("k", "old", v(3)), Written::Stale(v(5)));
+    assert_eq!(bench.revert("k", v(5)), Reverted::Confirmed);
+    assert!(matches!(bench.set("k", "old", v(3)), Written::Stale(_)));
+    assert_eq!(bench.get("k"), None);
+}
+
+#[test]
+fn a_repeated_write_is_applied_once() {
+    let bench = Bench::new();
+    bench.set("k", "a", v(1));
+    bench.set("k", "b", v(2));
+    assert_eq!(bench.set("k", "b", v(2)), applied(v(1), true));
+    assert_eq!(bench.set("k", "a", v(1)), applied(Version::default(), false), "it was the newest once");
+    assert_eq!(bench.get("k").as_deref(), Some("b"));
+}
+
+#[test]
+fn a_write_that_came_as_a_copy_below_a_newer_one_is_stale() {
+    // It never was the newest here, so an ack would count a replica that never showed it.
+    let bench = Bench::new();
+    bench.set("k", "new", of_node(5, 1));
+    assert_eq!(bench.copy("k", "old", v(3)), Copied::Older(of_node(5, 1)));
+    assert_eq!(bench.set("k", "old", v(3)), Written::Stale(of_node(5, 1)));
+}
+
+#[test]
+fn a_write_that_came_as_the_newest_copy_is_applied_even_when_superseded() {
+    let bench = Bench::new();
+    assert_eq!(bench.copy("k", "mine", v(3)), Copied::Newest);
+    assert_eq!(bench.copy("k", "later", of_node(5, 1)), Copied::Newest);
+    assert!(matches!(bench.set("k", "mine", v(3)), Written::Applied { .. }));
+    assert_eq!(bench.copy("k", "mine", v(3)), Copied::Newest);
+    assert_eq!(bench.get("k").as_deref(), Some("later"));
+}
+
+#[test]
+fn a_copy_below_an_open_record_shows_when_that_is_reverted() {
+    let bench = Bench::new();
+    bench.set("k", "base", v(1));
+    bench.set("k", "open", v(9));
+    assert_eq!(bench.copy("k", "copied", of_node(5, 1)), Copied::Older(v(9)));
+    assert_eq!(bench.copy("k", "older", of_node(4, 1)), Copied::Older(v(9)), "outranked, not kept");
+    assert_eq!(bench.revert("k", v(9)), Reverted::Confirmed);
+    assert_eq!(bench.get("k").as_deref(), Some("copied"));
+    assert_eq!(bench.copy("k", "copied", of_node(5, 1)), Copied::Newest);
+    assert_eq!(bench.copy("k", "older", of_node(4, 1)), Copied::Older(of_node(5, 1)));
+}
+
+#[test]
+fn copies_between_several_open_records_find_their_places() {
+    let bench = Bench::new();
+    for hlc in [2, 4, 6, 8] {
+        bench.set("k", &hlc.to_string(), v(hlc));
+    }
+    for hlc in [3, 7] {
+        assert_eq!(bench.copy("k", &hlc.to_string(), v(hlc)), Copied::Older(v(8)));
+    }
+    assert_eq!(bench.revert("k", v(4)), Reverted::Confirmed, "open still, although outranked");
+    assert_eq!(bench.revert("k", v(8)), Reverted::Confirmed);
+    assert_eq!(bench.get("k").as_deref(), Some("7"));
+    assert_eq!(bench.revert("k", v(7)), Reverted::Kept);
+    assert_eq!(bench.revert("k", v(6)), Reverted::Confirmed);
+    assert_eq!(bench.revert("k", v(2)), Reverted::Confirmed);
+}
+
+#[test]
+fn a_local_write_is_drawn_above_what_is_shown() {
+    let bench = Bench::new();
+    let write =
+        |clock: &dyn Fn(Version) -> Version| bench.store.write_next(bench.slot, b"k", Some(b"mine"), None, NOW, clock);
+    let first = write(&|shown| {
+        assert_eq!(shown, Version::default());
+        v(1)
+    });
+    assert_eq!(first, (v(1), Prior::default()));
+    bench.set("k", "from afar", of_node(50, 2));
+    let next = write(&|shown| Version::new(shown.hlc().next(), NodeIndex(0), StartNumber::new(START)));
+    assert_eq!(next, (v(51), Prior { version: of_node(50, 2), live: true }));
+    assert_eq!(bench.revert("k", v(51)), Reverted::Confirmed);
+    assert_eq!(bench.get("k").as_deref(), Some("from afar"));
+}
+
+#[test]
+fn listing_versions_shows_nothing() {
+    let bench = Bench::new();
+    bench.set("b", "1", v(1));
+    bench.delete("a", v(2));
+    let listed = bench.store.versions(bench.slot);
+    assert_eq!(listed, [(Bytes::from("a"), v(2)), (Bytes::from("b"), v(1))]);
+    assert_eq!(bench.revert("b", v(1)), Reverted::Confirmed);
+}
+
+#[test]
+fn without_replicas_writes_are_decided_and_deletes_leave_nothing() {
+    let bench = Bench::unreplicated();
+    bench.set("k", "a", v(1));
+    bench.set("k", "b", v(2));
+    assert_eq!(bench.revert("k", v(2)), Reverted::Kept);
+    assert_eq!(bench.revert("k", v(9)), Reverted::Kept, "nothing would remember that it was deleted");
+    assert_eq!(bench.set("k", "late", v(1)), Written::Stale(v(2)));
+    assert_eq!(bench.delete("k", v(3)), applied(v(2), true));
+    assert_eq!(bench.delete("k", v(4)), applied(Version::default(), false));
+    bench.copy("k", "c", v(5));
+    bench.store.copy(bench.slot, b"k", None, None, v(6), NOW);
+    assert_eq!(bench.store.counts(), StoreCounts::default());
+}
+
+#[test]
+fn a_version_of_an_unknown_node_is_taken_and_closes_with_time() {
+    let bench = Bench::new();
+    let stranger = of_node(5, 999);
+    bench.set("k", "v", stranger);
+    bench.store.sweep(LATER);
+    assert_eq!(bench.store.counts().open_records, 0);
+    assert_eq!(bench.store.revert(bench.slot, b"k", stranger, LATER), Reverted::Kept);
+}
+
+#[test]
+fn counts_follow_what_is_held() {
+    let bench = Bench::new();
+    bench.set("a", "1", v(1));
+    bench.set("a", "2", v(2));
+    bench.set("b", "1", v(3));
+    bench.delete("b", v(4));
+    let counts = bench.store.counts();
+    assert_eq!((counts.keys, counts.live_keys, counts.tombstones), (2, 1, 1));
+    assert_eq!((counts.records, counts.open_records), (4, 4));
+    assert_eq!(bench.store.live_keys(bench.slot), 1);
+    assert!(bench.store.open_bytes() > 0);
+}

@@ -1,0 +1,97 @@
+//! Fresh writes: a coordinator's own, which it may still take back.
+
+use super::decide::Context;
+use super::outcome::{Prior, Written};
+use super::record::Record;
+use super::slot_table::{HashedKey, SlotTable};
+use super::void::VoidReason;
+use crate::version::Version;
+
+impl SlotTable {
+    /// Shows `record` if it is newer than what is shown, and otherwise refuses it for good.
+    #[inline]
+    pub(super) fn write(&mut self, key: HashedKey<'_>, record: Record, context: &Context<'_>) -> Written {
+        let (version, is_delete) = (record.version(), record.is_tombstone());
+        if let Some(reason) = self.pending.void_reason(key.hash, version, context) {
+            return self.refuse_void(key, version, reason);
+        }
+        let applied = self.put(key, context, |shown_version, shown| {
+            if version <= shown_version {
+                return None;
+            }
+            note_told(shown, is_delete);
+            Some(record)
+        });
+        match applied {
+            Some(prior) => Written::Applied { prior },
+            None => self.write_older(key, version, is_delete, context),
+        }
+    }
+
+    /// Shows `record` under the version that `clock` draws above the shown one.
+    #[inline]
+    pub(super) fn write_next(
+        &mut self,
+        key: HashedKey<'_>,
+        record: Record,
+        context: &Context<'_>,
+        clock: impl FnOnce(Version) -> Version,
+    ) -> (Version, Prior) {
+        let (mut drawn, is_delete) = (Version::default(), record.is_tombstone());
+        let prior = self.put(key, context, |shown_version, shown| {
+            drawn = clock(shown_version);
+            assert!(drawn > shown_version, "the clock must draw above {shown_version}, not {drawn}");
+            note_told(shown, is_delete);
+            Some(record.stamped(drawn))
+        });
+        (drawn, prior.unwrap_or_default())
+    }
+
+    fn refuse_void(&self, key: HashedKey<'_>, version: Version, reason: VoidReason) -> Written {
+        match reason {
+            VoidReason::Reverted => Written::Void,
+            VoidReason::Refused => {
+                Written::Stale(self.shown(key).map_or(version, |shown| shown.version().max(version)))
+            }
+        }
+    }
+
+    /// A write that is not newer than what is shown: a repetition, or too late.
+    #[cold]
+    fn write_older(&mut self, key: HashedKey<'_>, version: Version, is_delete: bool, context: &Context<'_>) -> Written {
+        let Some(shown) = self.shown(key).filter(|_| version > self.flush_mark) else {
+            return Written::Stale(self.flush_mark);
+        };
+        let newer = shown.version();
+        if self.was_newest(key, version, newer) {
+            return Written::Applied { prior: self.prior_of_repetition(key.hash, version, is_delete, context) };
+        }
+        self.refuse_from_now_on(key, version, context);
+        Written::Stale(newer)
+    }
+
+    /// What is shown outranks `version` for good once it can no longer be taken back. Until then a mark is needed; if
+    /// there is no room for one, what is shown becomes such a record.
+    fn refuse_from_now_on(&mut self, key: HashedKey<'_>, version: Version, context: &Context<'_>) {
+        let is_lasting = self.shown(key).is_none_or(Record::is_shown);
+        if !is_lasting
+            && !self.pending.mark_void(key.hash, version, VoidReason::Refused, context)
+            && let Some(shown) = self.shown(key)
+        {
+            shown.mark_shown();
+        }
+    }
+
+    fn prior_of_repetition(&self, hash: u64, version: Version, is_delete: bool, context: &Context<'_>) -> Prior {
+        let below = self.pending.entry(hash, version).and_then(|entry| entry.below.as_ref());
+        note_told(below, is_delete);
+        below.map_or_else(Prior::default, |below| Prior::of(below, context.now))
+    }
+}
+
+/// The answer to a delete tells whether the key was there: that is a read of what was shown before.
+fn note_told(prior: Option<&Record>, is_delete: bool) {
+    if let Some(prior) = prior.filter(|_| is_delete) {
+        prior.mark_shown();
+    }
+}
