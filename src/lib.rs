@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod peer;
 pub mod ring;
 pub mod store;
 pub mod time;

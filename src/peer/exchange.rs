@@ -1,0 +1,194 @@
+//! One batch of requests to a peer, and what came of it.
+//!
+//! A client's pipeline of 64 commands becomes one batch per peer: one entry in a queue, one wake of the session when
+//! the last answer is there. A batch never fails as a whole without saying how far it got, because a coordinator's
+//! promise ("reverted", "indeterminate") depends on whether a request may have reached the peer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::{PeerReply, PeerRequest};
+use crate::version::StartNumber;
+
+/// Encoded requests to one peer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RequestBatch {
+    bytes: Vec<u8>,
+    /// Requests in `bytes`.
+    count: u32,
+}
+
+impl RequestBatch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty batch with room for so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), count: 0 }
+    }
+
+    /// Appends a request.
+    pub fn push(&mut self, request: &PeerRequest<'_>) {
+        request.encode(&mut self.bytes);
+        self.count += 1;
+    }
+
+    /// Appends a request that [`PeerRequest::encode`] wrote before, so that several peers get the same bytes.
+    pub fn push_encoded(&mut self, request: &[u8]) {
+        self.bytes.extend_from_slice(request);
+        self.count += 1;
+    }
+
+    /// How many requests there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether there is no request.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The requests' bytes, back to back.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// The answers to a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answers {
+    /// The peer's process that the batch was sent to; 0 when it was not sent.
+    pub process: StartNumber,
+    /// The answers in the order of the requests. With a fault there may be fewer than requests.
+    pub replies: Vec<PeerReply>,
+    /// Why answers are missing, if some are.
+    pub fault: Option<LinkFault>,
+}
+
+/// Why a batch has fewer answers than requests.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LinkFault {
+    /// The link is down. Nothing of the batch was sent, nor will be.
+    #[error("the peer is down")]
+    Down,
+    /// Too much waits for the peer already. Nothing of the batch was sent, nor will be.
+    #[error("too much waits for the peer already")]
+    Overloaded,
+    /// The link broke, or the peer sent what no node sends. Requests without an answer may have been taken or not.
+    #[error("the link broke: {0}")]
+    Lost(String),
+    /// The peer did not answer in time. Requests without an answer may have been taken, or be taken later, or never.
+    #[error("the peer did not answer in time")]
+    TimedOut,
+}
+
+impl LinkFault {
+    /// Whether the peer may have got, or may yet get, the requests that were not answered.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        match self {
+            Self::Down | Self::Overloaded => false,
+            Self::Lost(_) | Self::TimedOut => true,
+        }
+    }
+}
+
+/// The future of the answers to one batch. Dropping it does not take the requests back.
+#[derive(Debug)]
+pub struct Exchange(State);
+
+#[derive(Debug)]
+enum State {
+    Done(Option<Answers>),
+    Waiting(oneshot::Receiver<Answers>),
+}
+
+impl Exchange {
+    /// An exchange that is over already.
+    #[must_use]
+    pub fn done(answers: Answers) -> Self {
+        Self(State::Done(Some(answers)))
+    }
+
+    /// An exchange of which nothing was sent.
+    pub(super) fn unsent(fault: LinkFault) -> Self {
+        debug_assert!(!fault.was_sent());
+        Self::done(Answers { process: StartNumber::default(), replies: Vec::new(), fault: Some(fault) })
+    }
+
+    /// An exchange that ends when the other end of `receiver` says so.
+    pub(super) fn waiting(receiver: oneshot::Receiver<Answers>) -> Self {
+        Self(State::Waiting(receiver))
+    }
+}
+
+impl Future for Exchange {
+    type Output = Answers;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answers> {
+        let answers = match &mut self.0 {
+            State::Done(answers) => answers.take(),
+            State::Waiting(receiver) => match Pin::new(receiver).poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(answers) => answers.ok(),
+            },
+        };
+        Poll::Ready(answers.unwrap_or_else(abandoned))
+    }
+}
+
+/// What an exchange gets whose link went away without a word: the whole node is shutting down.
+fn abandoned() -> Answers {
+    let fault = Some(LinkFault::Lost("this node is shutting down".to_owned()));
+    Answers { process: StartNumber::default(), replies: Vec::new(), fault }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::NodeIndex;
+    use crate::version::{Hlc, Version};
+
+    #[test]
+    fn encoded_requests_can_be_shared_between_batches() {
+        let version = Version::new(Hlc(1), NodeIndex(1), StartNumber::new(1));
+        let request = PeerRequest::Write { key: b"k", value: Some(b"v"), version, expires_at: None };
+        let (mut one, mut other) = (RequestBatch::new(), RequestBatch::new());
+        assert!(one.is_empty());
+
+        one.push(&request);
+        other.push_encoded(one.bytes());
+
+        assert_eq!(one, other);
+        assert_eq!(one.len(), 1);
+    }
+
+    #[test]
+    fn only_faults_after_sending_count_as_sent() {
+        let sent = |fault: LinkFault| fault.was_sent();
+        assert!(!sent(LinkFault::Down) && !sent(LinkFault::Overloaded));
+        assert!(sent(LinkFault::TimedOut) && sent(LinkFault::Lost(String::new())));
+    }
+
+    #[tokio::test]
+    async fn an_exchange_whose_link_vanished_counts_as_sent() {
+        let (sender, receiver) = oneshot::channel();
+        drop(sender);
+        assert!(Exchange::waiting(receiver).await.fault.is_some_and(|fault| fault.was_sent()));
+    }
+}

@@ -1,0 +1,149 @@
+//! One introduced connection's exchanges: the twin of the TCP link's pipeline, with answers that may come in any order.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::sync::oneshot;
+
+use super::switchboard::Incarnation;
+use crate::peer::pipeline::{IDLE_TICKS, PATIENCE_TICKS};
+use crate::peer::{Answers, LinkFault, PeerReply, RequestBatch};
+use crate::version::StartNumber;
+
+/// Names an exchange of one link, over all its connections.
+pub(super) type ExchangeId = u64;
+
+/// A batch that goes out next.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) id: ExchangeId,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The exchanges of one connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    process: StartNumber,
+    /// The peer's process; a connection does not outlive it.
+    pub(super) incarnation: Incarnation,
+    /// What waits for its answers, in the order of queueing.
+    pending: BTreeMap<ExchangeId, Pending>,
+    /// What is not sent yet.
+    outbox: VecDeque<Outbound>,
+    /// Bytes of all that is pending.
+    bytes: usize,
+    /// Ticks since the connection was made.
+    now: u64,
+    /// When an answer last came.
+    heard_at: u64,
+    /// When something was last sent.
+    sent_at: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// `None` for a mark that was sent because the link was idle.
+    sender: Option<oneshot::Sender<Answers>>,
+    asked: usize,
+    bytes: usize,
+    queued_at: u64,
+}
+
+impl Connection {
+    pub(super) fn new(process: StartNumber, incarnation: Incarnation) -> Self {
+        Self {
+            process,
+            incarnation,
+            pending: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            bytes: 0,
+            now: 0,
+            heard_at: 0,
+            sent_at: 0,
+        }
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        self.pending.values().map(|pending| pending.asked).sum()
+    }
+
+    pub(super) fn has_room(&self, queue_bytes_max: usize) -> bool {
+        self.bytes < queue_bytes_max
+    }
+
+    /// Queues a batch as exchange `id`, which is larger than every earlier one.
+    pub(super) fn push(&mut self, id: ExchangeId, batch: RequestBatch, sender: Option<oneshot::Sender<Answers>>) {
+        let asked = batch.len();
+        let bytes = batch.into_bytes();
+        self.bytes += bytes.len();
+        self.pending.insert(id, Pending { sender, asked, bytes: bytes.len(), queued_at: self.now });
+        self.outbox.push_back(Outbound { id, bytes });
+    }
+
+    /// The next batch to send.
+    pub(super) fn take(&mut self) -> Option<Outbound> {
+        let next = self.outbox.pop_front()?;
+        self.sent_at = self.now;
+        Some(next)
+    }
+
+    /// How many answers exchange `id` waits for; `None` if it is over.
+    pub(super) fn asked(&self, id: ExchangeId) -> Option<usize> {
+        self.pending.get(&id).map(|pending| pending.asked)
+    }
+
+    /// Exchange `id` ends with these answers.
+    pub(super) fn finish(&mut self, id: ExchangeId, replies: Vec<PeerReply>, fault: Option<LinkFault>) {
+        self.heard_at = self.now;
+        if let Some(pending) = self.pending.remove(&id) {
+            self.bytes -= pending.bytes;
+            pending.end(Answers { process: self.process, replies, fault });
+        }
+    }
+
+    /// An eighth of the timeout has passed. False if the peer shows no sign of life.
+    pub(super) fn tick(&mut self) -> bool {
+        self.now += 1;
+        while let Some((&id, first)) = self.pending.first_key_value() {
+            if self.now - first.queued_at < PATIENCE_TICKS {
+                break;
+            }
+            if self.heard_at <= first.queued_at {
+                return false;
+            }
+            self.time_out(id);
+        }
+        true
+    }
+
+    fn time_out(&mut self, id: ExchangeId) {
+        let heard_at = self.heard_at;
+        self.finish(id, Vec::new(), Some(LinkFault::TimedOut));
+        self.heard_at = heard_at;
+    }
+
+    /// Whether nothing was sent for so long that the peer must be tried.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.now - self.sent_at >= IDLE_TICKS
+    }
+
+    /// The connection is gone. What was sent ends with `fault`, what was not ends as not sent.
+    pub(super) fn close(mut self, fault: &LinkFault) {
+        for outbound in std::mem::take(&mut self.outbox) {
+            if let Some(pending) = self.pending.remove(&outbound.id) {
+                let process = StartNumber::default();
+                pending.end(Answers { process, replies: Vec::new(), fault: Some(LinkFault::Down) });
+            }
+        }
+        for pending in self.pending.into_values() {
+            pending.end(Answers { process: self.process, replies: Vec::new(), fault: Some(fault.clone()) });
+        }
+    }
+}
+
+impl Pending {
+    fn end(self, answers: Answers) {
+        if let Some(sender) = self.sender {
+            drop(sender.send(answers));
+        }
+    }
+}

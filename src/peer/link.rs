@@ -1,0 +1,312 @@
+//! The TCP link to one peer: dial, introduce, carry batches, start over.
+//!
+//! One task per link does everything that waits: it reads, writes, ticks and dials again, so that whatever ends one of
+//! these ends them all and nothing of an old connection is left when the next is made. Sessions only ever touch the
+//! queues, under a lock held for a few assignments and the copy of their batch.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::outgoing::Outgoing;
+use super::pipeline::{Finished, Pipeline, TICKS_PER_TIMEOUT, Unasked};
+use super::reply_reader::{ReadError, ReplyReader};
+use super::standing::{Standing, clock_offset_ms};
+use super::{
+    Exchange, IntroductionError, LinkFault, LinkState, LinkStatus, LocalNode, Mark, PeerReply, PeerRequest,
+    RequestBatch, Welcome,
+};
+use crate::codec::DecodeLimits;
+use crate::ring::NodeIndex;
+use crate::time::WallClock;
+
+/// What all links of a node have in common.
+#[derive(Clone, Debug)]
+pub struct LinkOptions {
+    /// Every exchange, and every attempt to make a link, ends within this time. At least 8 ms.
+    pub request_timeout: Duration,
+    /// Bytes that may wait for one peer; at the bound a batch is refused as overloaded.
+    pub queue_bytes_max: usize,
+    /// How large a peer's answer may be.
+    pub limits: DecodeLimits,
+    /// This node's clock, to tell how far the peers' are off.
+    pub clock: WallClock,
+}
+
+impl LinkOptions {
+    /// The default of `queue_bytes_max`.
+    pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+    /// Options with the default bounds.
+    #[must_use]
+    pub fn new(request_timeout: Duration, clock: WallClock) -> Self {
+        let limits = DecodeLimits::default();
+        Self { request_timeout, queue_bytes_max: Self::QUEUE_BYTES_MAX, limits, clock }
+    }
+
+    /// How often a link looks at what waits.
+    pub(super) fn tick(&self) -> Duration {
+        (self.request_timeout / TICKS_PER_TIMEOUT).max(Duration::from_millis(1))
+    }
+}
+
+/// The link to one peer.
+pub(super) struct Link {
+    standing: Standing,
+    options: LinkOptions,
+    /// The present connection's queues; `None` when there is no connection that was introduced.
+    pipeline: Mutex<Option<Pipeline>>,
+    /// Tells the writer that something waits in the queues.
+    waiting: Notify,
+}
+
+/// Why a link could not be made.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("cannot connect: {0}")]
+    Unreachable(io::Error),
+    #[error("the connection broke before the welcome: {0}")]
+    Broken(#[from] io::Error),
+    #[error("{0}")]
+    Introduction(#[from] IntroductionError),
+    #[error("closed by the peer instead of an answer to the introduction")]
+    Closed,
+    #[error("instead of an answer to the introduction, {0}")]
+    Rubbish(#[from] ReadError),
+}
+
+impl Link {
+    pub(super) fn new(peer: NodeIndex, address: String, options: LinkOptions, node: Arc<dyn LocalNode>) -> Self {
+        let standing = Standing::new(peer, address, node);
+        Self { standing, options, pipeline: Mutex::new(None), waiting: Notify::new() }
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    pub(super) fn status(&self) -> LinkStatus {
+        let requests = self.pipeline.lock().as_ref().map_or(0, Pipeline::requests);
+        self.standing.status(requests)
+    }
+
+    /// Queues a batch for the next write.
+    pub(super) fn exchange(&self, batch: RequestBatch) -> Exchange {
+        if self.standing.state() == LinkState::Down {
+            return Exchange::unsent(LinkFault::Down);
+        }
+        let replies = Vec::with_capacity(batch.len());
+        let (sender, receiver) = oneshot::channel();
+        let wake_writer = match &mut *self.pipeline.lock() {
+            None => return Exchange::unsent(LinkFault::Down),
+            Some(pipeline) if !pipeline.has_room(self.options.queue_bytes_max) => {
+                return Exchange::unsent(LinkFault::Overloaded);
+            }
+            Some(pipeline) => pipeline.push(batch, (sender, replies)),
+        };
+        if wake_writer {
+            self.waiting.notify_one();
+        }
+        Exchange::waiting(receiver)
+    }
+
+    /// Keeps the link up until `cancel`.
+    pub(super) async fn run(&self, cancel: CancellationToken) {
+        let mut backoff = Backoff::new(RandomState::new().hash_one(self.standing.peer()));
+        let stopped = cancel.run_until_cancelled(async {
+            loop {
+                self.connect_and_serve(&mut backoff).await;
+                tokio::time::sleep(backoff.next()).await;
+            }
+        });
+        stopped.await;
+        self.close(&LinkFault::Lost("this node is shutting down".to_owned()));
+    }
+
+    async fn connect_and_serve(&self, backoff: &mut Backoff) {
+        let mut reader = ReplyReader::new(self.options.limits);
+        match tokio::time::timeout(self.options.request_timeout, self.connect(&mut reader)).await {
+            Err(_) => self.standing.failed(&format_args!("no welcome within {:?}", self.options.request_timeout)),
+            Ok(Err(error)) => self.standing.failed(&error),
+            Ok(Ok((stream, welcome, offset_ms))) => {
+                self.open(&welcome, offset_ms);
+                let opened = Instant::now();
+                let fault = self.serve(stream, reader).await;
+                self.close(&fault);
+                backoff.link_lived(opened.elapsed());
+            }
+        }
+    }
+
+    async fn connect(&self, reader: &mut ReplyReader) -> Result<(TcpStream, Welcome, i64), ConnectError> {
+        let mut stream = TcpStream::connect(self.standing.address()).await.map_err(ConnectError::Unreachable)?;
+        stream.set_nodelay(true)?;
+        let mut introduction = Vec::new();
+        self.standing.node().introduction().encode(&mut introduction);
+        let sent = self.options.clock.now();
+        stream.write_all(&introduction).await?;
+        let welcome = read_welcome(&mut stream, reader).await?;
+        let offset_ms = clock_offset_ms(welcome.wall, sent, self.options.clock.now());
+        self.standing.node().welcomed(self.standing.peer(), &welcome)?;
+        Ok((stream, welcome, offset_ms))
+    }
+
+    fn open(&self, welcome: &Welcome, clock_offset_ms: i64) {
+        *self.pipeline.lock() = Some(Pipeline::new(welcome.start));
+        self.standing.rise(welcome, clock_offset_ms);
+    }
+
+    /// Ends the connection for everybody: no batch is accepted, then the link is known to be down, then waiters learn.
+    fn close(&self, fault: &LinkFault) {
+        let Some(pipeline) = self.pipeline.lock().take() else { return };
+        self.standing.fall(fault);
+        pipeline.close(fault).into_iter().for_each(Finished::send);
+    }
+
+    /// Carries batches until something breaks.
+    async fn serve(&self, mut stream: TcpStream, reader: ReplyReader) -> LinkFault {
+        let (read_half, write_half) = stream.split();
+        tokio::select! {
+            fault = self.read_replies(read_half, reader) => fault,
+            fault = self.write_batches(write_half) => fault,
+            fault = self.watch() => fault,
+        }
+    }
+
+    /// Writes what waits, all of it in one go. The one yield lets other sessions that are ready add their batches.
+    async fn write_batches(&self, mut socket: WriteHalf<'_>) -> LinkFault {
+        let mut writing = Outgoing::default();
+        let mut marker = Marker::default();
+        loop {
+            self.waiting.notified().await;
+            tokio::task::yield_now().await;
+            self.take(&mut marker, &mut writing);
+            while writing.has_remaining() {
+                match socket.write_buf(&mut writing).await {
+                    Ok(0) => return LinkFault::Lost("the socket takes no more".to_owned()),
+                    Ok(count) => self.with_pipeline(|pipeline| pipeline.wrote(count)),
+                    Err(error) => return LinkFault::Lost(error.to_string()),
+                }
+            }
+        }
+    }
+
+    fn take(&self, marker: &mut Marker, writing: &mut Outgoing) {
+        let changed = marker.update(self.standing.node().mark());
+        self.with_pipeline(|pipeline| {
+            let mark = (changed || pipeline.mark_due()).then_some(marker.bytes.as_slice());
+            pipeline.take(mark, writing);
+        });
+    }
+
+    /// Reads answers and hands them to those who wait, with one wake per batch.
+    async fn read_replies(&self, mut socket: ReadHalf<'_>, mut reader: ReplyReader) -> LinkFault {
+        let mut replies = Vec::new();
+        let mut finished = Vec::new();
+        let mut count = 0;
+        loop {
+            let decoded = decode_all(&mut reader, &mut replies);
+            let matched = self.hand_out(count, &mut replies, &mut finished);
+            finished.drain(..).for_each(Finished::send);
+            if let Err(error) = decoded {
+                return LinkFault::Lost(error.to_string());
+            }
+            if matched.is_err() {
+                return LinkFault::Lost("a reply that nobody asked for".to_owned());
+            }
+            count = match socket.read_buf(reader.buffer()).await {
+                Ok(0) if reader.is_torn() => return LinkFault::Lost("closed by the peer within a reply".to_owned()),
+                Ok(0) => return LinkFault::Lost("closed by the peer".to_owned()),
+                Ok(count) => count,
+                Err(error) => return LinkFault::Lost(error.to_string()),
+            };
+        }
+    }
+
+    fn hand_out(
+        &self,
+        count: usize,
+        replies: &mut Vec<PeerReply>,
+        finished: &mut Vec<Finished>,
+    ) -> Result<(), Unasked> {
+        let mut guard = self.pipeline.lock();
+        let Some(pipeline) = &mut *guard else { return Ok(()) };
+        pipeline.flowed(count);
+        replies.drain(..).try_for_each(|reply| pipeline.answer(reply, finished))
+    }
+
+    /// Ends what waits too long, and the connection if its peer shows no sign of life.
+    async fn watch(&self) -> LinkFault {
+        let tick = self.options.tick();
+        let mut interval = tokio::time::interval_at(Instant::now() + tick, tick);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let outcome = self.pipeline.lock().as_mut().map(Pipeline::tick).unwrap_or_default();
+            outcome.finished.into_iter().for_each(Finished::send);
+            if outcome.dead {
+                return LinkFault::TimedOut;
+            }
+            if outcome.wake_writer {
+                self.waiting.notify_one();
+            }
+        }
+    }
+
+    fn with_pipeline(&self, action: impl FnOnce(&mut Pipeline)) {
+        if let Some(pipeline) = &mut *self.pipeline.lock() {
+            action(pipeline);
+        }
+    }
+}
+
+/// The mark that was last written on a connection.
+#[derive(Default)]
+struct Marker {
+    mark: Option<Mark>,
+    /// Its request.
+    bytes: Vec<u8>,
+}
+
+impl Marker {
+    /// Notes the present mark; true if it is another one.
+    fn update(&mut self, mark: Mark) -> bool {
+        if self.mark == Some(mark) {
+            return false;
+        }
+        self.mark = Some(mark);
+        self.bytes.clear();
+        PeerRequest::Mark(mark).encode(&mut self.bytes);
+        true
+    }
+}
+
+async fn read_welcome(stream: &mut TcpStream, reader: &mut ReplyReader) -> Result<Welcome, ConnectError> {
+    loop {
+        if let Some(frame) = reader.next_frame()? {
+            return Ok(Welcome::from_frame(frame)?);
+        }
+        if stream.read_buf(reader.buffer()).await? == 0 {
+            return Err(ConnectError::Closed);
+        }
+    }
+}
+
+/// Decodes what has arrived; the replies before an error count.
+fn decode_all(reader: &mut ReplyReader, replies: &mut Vec<PeerReply>) -> Result<(), ReadError> {
+    while let Some(reply) = reader.next()? {
+        replies.push(reply);
+    }
+    Ok(())
+}

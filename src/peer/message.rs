@@ -1,0 +1,368 @@
+//! What one node asks of another, as RESP commands.
+//!
+//! A peer's request travels in the clients' own protocol, as an array of bulk strings, so that `redis-cli` and every
+//! packet dump can read it. The encoder writes straight into the bytes of the next batch: a write's request is made
+//! once and then copied to each replica's link. The words stand beside the variants; the parser is the one place that
+//! knows how many arguments each word takes.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{CatchUp, Mark};
+use crate::codec::{Request, reply};
+use crate::ring::{NodeIndex, Slot};
+use crate::time::UnixMs;
+use crate::version::{Hlc, StartNumber, VERSION_TEXT_BYTES, Version};
+
+/// One request of a node to a peer. Each is answered by exactly one [`PeerReply`](super::PeerReply).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerRequest<'a> {
+    /// A coordinator's fresh write, to every replica of the key: `RSET key value version [PXAT ms]`, or
+    /// `RDEL key version`. Open until a [`Mark`](Self::Mark) of its coordinator passes it.
+    Write {
+        /// The key, of any bytes.
+        key: &'a [u8],
+        /// The value; `None` deletes.
+        value: Option<&'a [u8]>,
+        /// The stamp of this write.
+        version: Version,
+        /// When the record expires. A delete has no expiry: it is not sent with one.
+        expires_at: Option<UnixMs>,
+    },
+    /// A record that another replica holds already (a hint, a read repair, catching up, anti-entropy):
+    /// `RCOPY key version expiry|- [value]`. Decided wherever it arrives.
+    Copy {
+        /// The key, of any bytes.
+        key: &'a [u8],
+        /// The value; `None` is a tombstone.
+        value: Option<&'a [u8]>,
+        /// The stamp of the write that the record came from.
+        version: Version,
+        /// When the record expires.
+        expires_at: Option<UnixMs>,
+    },
+    /// A coordinator takes back its write after it missed its quorum: `RREVERT key version`.
+    Revert {
+        /// The key, of any bytes.
+        key: &'a [u8],
+        /// The stamp of the write to take back.
+        version: Version,
+    },
+    /// A coordinator, or a replica that catches up, asks for the newest record: `RGET key`.
+    Read {
+        /// The key, of any bytes.
+        key: &'a [u8],
+    },
+    /// The sender's watermark, ahead of its requests and whenever a link is idle: `RMARK start lowest-open
+    /// blank|syncing|caught-up`. Every version of the run `start` below `lowest_open`, and every version of the sender's older
+    /// runs, is decided.
+    Mark(Mark),
+    /// Catching up and anti-entropy ask for the versions of all records of a slot, tombstones too: `RKEYS slot`.
+    Keys {
+        /// The slot.
+        slot: Slot,
+    },
+    /// DBSIZE asks for the live keys in the slots whose first replica among `alive` is the receiver:
+    /// `RCOUNT node[,node..]`.
+    Count {
+        /// The nodes that the sender can reach, itself included. Empty: the receiver counts nothing.
+        alive: Vec<NodeIndex>,
+    },
+    /// FLUSHALL reads the receiver's hybrid clock, to stamp its mark above it: `RCLOCK`.
+    Clock,
+    /// FLUSHALL: drop every record older than `version` and refuse it later: `RFLUSH version`.
+    Flush {
+        /// The mark. Repeating one, or sending a lower one, changes nothing.
+        version: Version,
+    },
+}
+
+/// Why a command is no peer request. The sender's fault; nothing was done.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ParseError {
+    /// No peer request goes by this word.
+    #[error("unknown peer command '{0}'")]
+    UnknownCommand(String),
+    /// Too few or too many arguments, or a word other than PXAT in its place.
+    #[error("wrong arguments for '{0}'")]
+    WrongArguments(&'static str),
+    /// An argument is not of its kind.
+    #[error("'{text}' is not a {kind}")]
+    WrongArgument {
+        /// What should have stood there.
+        kind: &'static str,
+        /// What stood there, cut to a readable length.
+        text: String,
+    },
+}
+
+/// The requests' words.
+const NAMES: [&str; 11] =
+    ["RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RCOUNT", "RCLOCK", "RFLUSH", "RHELLO"];
+/// The longest of [`NAMES`].
+const NAME_BYTES_MAX: usize = 7;
+/// In place of an expiry that a record does not have.
+pub(super) const NO_EXPIRY: &[u8] = b"-";
+/// How much of a wrong argument an error shows.
+const SHOWN_BYTES_MAX: usize = 64;
+
+const _: () = {
+    let mut i = 0;
+    while i < NAMES.len() {
+        assert!(NAMES[i].len() <= NAME_BYTES_MAX);
+        i += 1;
+    }
+};
+
+impl<'a> PeerRequest<'a> {
+    /// Whether `word`, in any case, is a command of peers: a request, or the introduction. A connection that has not
+    /// introduced itself may send only the latter.
+    #[must_use]
+    pub fn is_name(word: &[u8]) -> bool {
+        NAMES.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// Appends the request as an array of bulk strings to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Write { key, value: Some(value), version, expires_at } => {
+                encode_set(key, value, *version, *expires_at, out);
+            }
+            Self::Write { key, value: None, version, .. } => {
+                encode_versioned(b"*3\r\n$4\r\nRDEL\r\n", key, *version, out);
+            }
+            Self::Copy { key, value, version, expires_at } => encode_copy(key, *value, *version, *expires_at, out),
+            Self::Revert { key, version } => encode_versioned(b"*3\r\n$7\r\nRREVERT\r\n", key, *version, out),
+            Self::Read { key } => {
+                out.extend_from_slice(b"*2\r\n$4\r\nRGET\r\n");
+                reply::bulk(out, key);
+            }
+            Self::Mark(Mark { start, lowest_open, catch_up }) => {
+                out.extend_from_slice(b"*4\r\n$5\r\nRMARK\r\n");
+                bulk_number(start.get(), out);
+                bulk_number(lowest_open.0, out);
+                reply::bulk(out, catch_up.word().as_bytes());
+            }
+            Self::Keys { slot } => {
+                out.extend_from_slice(b"*2\r\n$5\r\nRKEYS\r\n");
+                bulk_number(u64::from(slot.number()), out);
+            }
+            Self::Count { alive } => {
+                out.extend_from_slice(b"*2\r\n$6\r\nRCOUNT\r\n");
+                let names: Vec<String> = alive.iter().map(|node| node.0.to_string()).collect();
+                reply::bulk(out, names.join(",").as_bytes());
+            }
+            Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
+            Self::Flush { version } => {
+                out.extend_from_slice(b"*2\r\n$6\r\nRFLUSH\r\n");
+                bulk_version(*version, out);
+            }
+        }
+    }
+
+    /// Reads a decoded command.
+    ///
+    /// # Errors
+    ///
+    /// When it is no peer request: see [`ParseError`].
+    pub fn parse(request: &'a Request) -> Result<Self, ParseError> {
+        let args: SmallVec<[&[u8]; 6]> = request.args().collect();
+        Self::parse_args(&args)
+    }
+
+    /// Reads a command that is already split into its arguments, the word first.
+    ///
+    /// # Errors
+    ///
+    /// When it is no peer request: see [`ParseError`].
+    pub fn parse_args(args: &[&'a [u8]]) -> Result<Self, ParseError> {
+        let (&word, rest) = args.split_first().ok_or_else(|| ParseError::UnknownCommand(String::new()))?;
+        let mut buffer = [0; NAME_BYTES_MAX];
+        let name = upper_case(word, &mut buffer).ok_or_else(|| ParseError::UnknownCommand(shown(word)))?;
+        match (name, rest) {
+            (b"RSET", [key, value, version]) => parse_write(key, Some(value), version, None),
+            (b"RSET", [key, value, version, word, at]) if word.eq_ignore_ascii_case(b"PXAT") => {
+                parse_write(key, Some(value), version, Some(parse_expiry(at)?))
+            }
+            (b"RDEL", [key, version]) => parse_write(key, None, version, None),
+            (b"RCOPY", [key, version, expiry]) => parse_copy(key, None, version, expiry),
+            (b"RCOPY", [key, version, expiry, value]) => parse_copy(key, Some(value), version, expiry),
+            (b"RREVERT", [key, version]) => Ok(Self::Revert { key, version: parse_version(version)? }),
+            (b"RGET", [key]) => Ok(Self::Read { key }),
+            (b"RMARK", [start, lowest_open, state]) => parse_mark(start, lowest_open, state),
+            (b"RKEYS", [slot]) => Ok(Self::Keys { slot: parse_slot(slot)? }),
+            (b"RCOUNT", [alive]) => Ok(Self::Count { alive: parse_nodes(alive)? }),
+            (b"RCLOCK", []) => Ok(Self::Clock),
+            (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
+            _ => Err(wrong_arguments(name)),
+        }
+    }
+}
+
+/// A record on its way between nodes: what a replica shows of a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadRecord {
+    /// The stamp of the write that it came from.
+    pub version: Version,
+    /// When it expires. A tombstone has no expiry.
+    pub expires_at: Option<UnixMs>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+}
+
+fn encode_set(key: &[u8], value: &[u8], version: Version, expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
+    out.extend_from_slice(match expires_at {
+        Some(_) => b"*6\r\n$4\r\nRSET\r\n",
+        None => b"*4\r\n$4\r\nRSET\r\n",
+    });
+    reply::bulk(out, key);
+    reply::bulk(out, value);
+    bulk_version(version, out);
+    if let Some(at) = expires_at {
+        out.extend_from_slice(b"$4\r\nPXAT\r\n");
+        bulk_number(at.0, out);
+    }
+}
+
+fn encode_versioned(head: &[u8], key: &[u8], version: Version, out: &mut Vec<u8>) {
+    out.extend_from_slice(head);
+    reply::bulk(out, key);
+    bulk_version(version, out);
+}
+
+fn encode_copy(key: &[u8], value: Option<&[u8]>, version: Version, expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
+    out.extend_from_slice(match value {
+        Some(_) => b"*5\r\n$5\r\nRCOPY\r\n",
+        None => b"*4\r\n$5\r\nRCOPY\r\n",
+    });
+    reply::bulk(out, key);
+    bulk_version(version, out);
+    bulk_expiry(expires_at, out);
+    if let Some(value) = value {
+        reply::bulk(out, value);
+    }
+}
+
+/// Appends `number` as a bulk string of decimal digits.
+pub(super) fn bulk_number(number: u64, out: &mut Vec<u8>) {
+    reply::bulk(out, itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends an expiry, or the sign for none, as a bulk string.
+pub(super) fn bulk_expiry(expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
+    match expires_at {
+        Some(at) => bulk_number(at.0, out),
+        None => reply::bulk(out, NO_EXPIRY),
+    }
+}
+
+/// Appends `version` as a bulk string.
+pub(super) fn bulk_version(version: Version, out: &mut Vec<u8>) {
+    const HEAD: &[u8; 5] = b"$34\r\n";
+    let mut bulk = [0; HEAD.len() + VERSION_TEXT_BYTES + 2];
+    bulk[..HEAD.len()].copy_from_slice(HEAD);
+    bulk[HEAD.len()..HEAD.len() + VERSION_TEXT_BYTES].copy_from_slice(&version.to_text());
+    bulk[HEAD.len() + VERSION_TEXT_BYTES..].copy_from_slice(b"\r\n");
+    out.extend_from_slice(&bulk);
+}
+
+const _: () = assert!(VERSION_TEXT_BYTES == 34, "the length stands in the head of its bulk string");
+
+/// `word` in upper case, if it is one of [`NAMES`] by its length.
+fn upper_case<'b>(word: &[u8], buffer: &'b mut [u8; NAME_BYTES_MAX]) -> Option<&'b [u8]> {
+    let name = buffer.get_mut(..word.len())?;
+    name.copy_from_slice(word);
+    name.make_ascii_uppercase();
+    Some(name)
+}
+
+fn parse_write<'a>(
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+    version: &[u8],
+    expires_at: Option<UnixMs>,
+) -> Result<PeerRequest<'a>, ParseError> {
+    Ok(PeerRequest::Write { key, value, version: parse_version(version)?, expires_at })
+}
+
+fn parse_copy<'a>(
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+    version: &[u8],
+    expiry: &[u8],
+) -> Result<PeerRequest<'a>, ParseError> {
+    let expires_at = if expiry == NO_EXPIRY { None } else { Some(parse_expiry(expiry)?) };
+    Ok(PeerRequest::Copy { key, value, version: parse_version(version)?, expires_at })
+}
+
+fn parse_mark<'a>(start: &[u8], lowest_open: &[u8], state: &[u8]) -> Result<PeerRequest<'a>, ParseError> {
+    let start = parse_start(start).ok_or_else(|| wrong_argument("start number", start))?;
+    let lowest_open = parse_number(lowest_open).map(Hlc).ok_or_else(|| wrong_argument("clock reading", lowest_open))?;
+    let catch_up = CatchUp::parse(state).ok_or_else(|| wrong_argument("state", state))?;
+    Ok(PeerRequest::Mark(Mark { start, lowest_open, catch_up }))
+}
+
+fn parse_version(text: &[u8]) -> Result<Version, ParseError> {
+    Version::parse(text).ok_or_else(|| wrong_argument("version", text))
+}
+
+fn parse_expiry(text: &[u8]) -> Result<UnixMs, ParseError> {
+    parse_number(text).map(UnixMs).ok_or_else(|| wrong_argument("time in Unix milliseconds", text))
+}
+
+fn parse_slot(text: &[u8]) -> Result<Slot, ParseError> {
+    let number = parse_number(text).and_then(|number| u16::try_from(number).ok());
+    number.and_then(Slot::new).ok_or_else(|| wrong_argument("slot", text))
+}
+
+fn parse_nodes(text: &[u8]) -> Result<Vec<NodeIndex>, ParseError> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let node = |text: &[u8]| parse_number(text).and_then(|number| u16::try_from(number).ok()).map(NodeIndex);
+    text.split(|&byte| byte == b',')
+        .map(node)
+        .collect::<Option<_>>()
+        .ok_or_else(|| wrong_argument("list of nodes", text))
+}
+
+/// Reads a start number; `None` if it does not fit into the bits that a version has for it.
+pub(super) fn parse_start(text: &[u8]) -> Option<StartNumber> {
+    let number = parse_number(text)?;
+    Some(StartNumber::new(number)).filter(|start| start.get() == number)
+}
+
+/// Reads decimal digits; `None` if there are none, too many, or anything else.
+pub(super) fn parse_number(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+fn wrong_arguments(name: &[u8]) -> ParseError {
+    match NAMES.iter().find(|known| known.as_bytes() == name) {
+        Some(known) => ParseError::WrongArguments(known),
+        None => ParseError::UnknownCommand(shown(name)),
+    }
+}
+
+fn wrong_argument(kind: &'static str, text: &[u8]) -> ParseError {
+    ParseError::WrongArgument { kind, text: shown(text) }
+}
+
+/// `text` as an error may show it: short, and without control characters that could tear the reply's line.
+pub(super) fn shown(text: &[u8]) -> String {
+    let cut = &text[..text.len().min(SHOWN_BYTES_MAX)];
+    cut.escape_ascii().to_string()
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -1,0 +1,155 @@
+//! Bytes on their way to a socket: many small batches in one chunk, large ones untouched.
+//!
+//! Copying each small batch behind the last makes one write of them all. A batch with a large value is kept as the
+//! chunk that it is: copied, it would be in memory twice for every replica.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Buf;
+
+/// A chunk this large takes no more, and a batch this large is not copied.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Chunks to write, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// Never empty ones.
+    chunks: VecDeque<Vec<u8>>,
+    /// How much of the first chunk is written. Below its length.
+    written: usize,
+    /// Bytes not yet written, over all chunks.
+    remaining: usize,
+    /// An empty vector whose memory the next small batch uses.
+    spare: Vec<u8>,
+}
+
+impl Outgoing {
+    /// Appends a batch's bytes.
+    pub(super) fn push(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.remaining += bytes.len();
+        if bytes.len() >= CHUNK_BYTES {
+            return self.chunks.push_back(bytes);
+        }
+        match self.chunks.back_mut() {
+            Some(last) if last.len() < CHUNK_BYTES => last.extend_from_slice(&bytes),
+            _ => {
+                let mut chunk = std::mem::take(&mut self.spare);
+                chunk.extend_from_slice(&bytes);
+                self.chunks.push_back(chunk);
+            }
+        }
+    }
+
+    /// Puts `bytes` before everything else. Nothing may be written of what is there.
+    pub(super) fn push_front(&mut self, bytes: Vec<u8>) {
+        assert_eq!(self.written, 0, "what goes first must be known before the write");
+        self.remaining += bytes.len();
+        self.chunks.push_front(bytes);
+    }
+
+    /// Exchanges everything that waits in `self` for `written_out`, which must be empty, and its spare memory.
+    pub(super) fn swap(&mut self, written_out: &mut Self) {
+        assert_eq!(written_out.remaining, 0, "bytes that were not written would be lost");
+        std::mem::swap(self, written_out);
+    }
+
+    /// Keeps the memory of a chunk that is written, unless it is large.
+    fn recycle(&mut self, mut chunk: Vec<u8>) {
+        if chunk.capacity() <= 2 * CHUNK_BYTES && chunk.capacity() > self.spare.capacity() {
+            chunk.clear();
+            self.spare = chunk;
+        }
+    }
+}
+
+impl Buf for Outgoing {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.chunks.front().map_or(&[], |chunk| &chunk[self.written..])
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut used = 0;
+        let mut skip = self.written;
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(&chunk[skip..]);
+            skip = 0;
+            used += 1;
+        }
+        used
+    }
+
+    fn advance(&mut self, count: usize) {
+        assert!(count <= self.remaining, "no more can be written than there is");
+        self.remaining -= count;
+        self.written += count;
+        while self.chunks.front().is_some_and(|chunk| chunk.len() <= self.written) {
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.written -= chunk.len();
+                self.recycle(chunk);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(lens: &[usize]) -> (Outgoing, Vec<u8>) {
+        let mut outgoing = Outgoing::default();
+        let mut all = Vec::new();
+        for (index, &len) in lens.iter().enumerate() {
+            let bytes = vec![u8::try_from(index).unwrap(); len];
+            all.extend_from_slice(&bytes);
+            outgoing.push(bytes);
+        }
+        (outgoing, all)
+    }
+
+    #[test]
+    fn bytes_come_out_in_order_however_they_are_taken() {
+        let lens = [3, 0, 100_000, 70_000, 5, CHUNK_BYTES - 1, 1, 1, 200_000];
+        for step in [1, 7, 4096, 65_537, 1 << 20] {
+            let (mut outgoing, all) = filled(&lens);
+            outgoing.push_front(b"mark".to_vec());
+            let mut taken = Vec::new();
+            while outgoing.has_remaining() {
+                let mut slices = [IoSlice::new(&[]); 4];
+                let used = outgoing.chunks_vectored(&mut slices);
+                let seen: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.iter().copied()).take(step).collect();
+                taken.extend_from_slice(&seen);
+                outgoing.advance(seen.len());
+            }
+            assert_eq!(taken, [b"mark".as_slice(), &all].concat(), "step {step}");
+        }
+    }
+
+    #[test]
+    fn small_batches_share_a_chunk_and_large_ones_are_not_copied() {
+        let (mut outgoing, _) = filled(&[10, 20, 30]);
+        assert_eq!(outgoing.chunks.len(), 1);
+        let large = vec![1; CHUNK_BYTES];
+        let address = large.as_ptr();
+        outgoing.push(large);
+        assert_eq!(outgoing.chunks.back().map(std::vec::Vec::as_ptr), Some(address));
+    }
+
+    #[test]
+    fn memory_of_a_written_chunk_is_used_again() {
+        let (mut outgoing, _) = filled(&[1000]);
+        outgoing.advance(1000);
+        let spare = outgoing.spare.as_ptr();
+        let mut waiting = Outgoing::default();
+        waiting.swap(&mut outgoing);
+        waiting.push(vec![7; 10]);
+        assert_eq!(waiting.chunks.front().map(std::vec::Vec::as_ptr), Some(spare));
+    }
+}

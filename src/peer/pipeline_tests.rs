@@ -1,0 +1,224 @@
+//! The queues of a connection, tick by tick.
+
+use bytes::Buf;
+
+use super::*;
+use crate::peer::PeerRequest;
+
+/// A pipeline with its writer.
+struct Bench {
+    pipeline: Pipeline,
+    writing: Outgoing,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { pipeline: Pipeline::new(StartNumber::new(5)), writing: Outgoing::default() }
+    }
+
+    /// Queues a batch of `count` requests of `bytes` bytes each.
+    fn push(&mut self, count: usize, bytes: usize) -> oneshot::Receiver<Answers> {
+        let mut batch = RequestBatch::new();
+        for _ in 0..count {
+            batch.push_encoded(&vec![b'x'; bytes]);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.pipeline.push(batch, (sender, Vec::new()));
+        receiver
+    }
+
+    fn take(&mut self) {
+        self.pipeline.take(None, &mut self.writing);
+    }
+
+    fn write(&mut self, count: usize) {
+        self.writing.advance(count);
+        self.pipeline.wrote(count);
+    }
+
+    fn write_out(&mut self) {
+        self.take();
+        self.write(self.writing.remaining());
+    }
+
+    fn answer(&mut self) -> Result<(), Unasked> {
+        let mut finished = Vec::new();
+        let result = self.pipeline.answer(PeerReply::Ok, &mut finished);
+        finished.into_iter().for_each(Finished::send);
+        result
+    }
+
+    /// Ticks until the link is dead, at most `ticks` times; how often it ticked without that.
+    fn tick(&mut self, ticks: u64) -> u64 {
+        self.tick_with(ticks, |_| ())
+    }
+
+    fn tick_with(&mut self, ticks: u64, mut before: impl FnMut(&mut Self)) -> u64 {
+        for alive in 0..ticks {
+            before(self);
+            let tick = self.pipeline.tick();
+            tick.finished.into_iter().for_each(Finished::send);
+            if tick.dead {
+                return alive;
+            }
+        }
+        ticks
+    }
+}
+
+fn fault(receiver: &mut oneshot::Receiver<Answers>) -> Option<LinkFault> {
+    receiver.try_recv().ok().and_then(|answers| answers.fault)
+}
+
+#[test]
+fn answers_go_to_batches_in_order() {
+    let mut bench = Bench::new();
+    let (mut one, mut two) = (bench.push(2, 5), bench.push(1, 5));
+    bench.write_out();
+
+    bench.answer().unwrap();
+    assert!(one.try_recv().is_err());
+    bench.answer().unwrap();
+    assert_eq!(one.try_recv().unwrap().replies.len(), 2);
+    assert!(two.try_recv().is_err());
+    bench.answer().unwrap();
+    let answers = two.try_recv().unwrap();
+
+    assert_eq!((answers.replies.len(), answers.fault, answers.process.get()), (1, None, 5));
+    assert_eq!(bench.pipeline.requests(), 0);
+    assert_eq!(bench.answer(), Err(Unasked));
+}
+
+#[test]
+fn the_writer_is_woken_once_until_it_takes_what_waits() {
+    let mut bench = Bench::new();
+    let push = |bench: &mut Bench| {
+        let mut batch = RequestBatch::new();
+        batch.push(&PeerRequest::Clock);
+        bench.pipeline.push(batch, (oneshot::channel().0, Vec::new()))
+    };
+    assert!(push(&mut bench));
+    assert!(!push(&mut bench));
+    bench.take();
+    bench.write(bench.writing.remaining());
+    assert!(push(&mut bench));
+}
+
+#[test]
+fn an_answer_to_the_mark_goes_to_nobody() {
+    let mut bench = Bench::new();
+    let mut one = bench.push(1, 5);
+    bench.pipeline.take(Some(b"mark"), &mut bench.writing);
+    assert_eq!(bench.writing.chunk(), b"mark");
+    bench.answer().unwrap();
+    assert!(one.try_recv().is_err());
+    bench.answer().unwrap();
+    assert!(one.try_recv().is_ok());
+}
+
+#[test]
+fn a_silent_peer_is_dead_within_the_timeout() {
+    let mut bench = Bench::new();
+    let mut sent = bench.push(2, 5);
+    bench.write_out();
+    bench.answer().unwrap();
+    let mut unsent = bench.push(1, 5);
+
+    assert_eq!(bench.tick(100), PATIENCE_TICKS - 1);
+
+    let finished = bench.pipeline.close(&LinkFault::TimedOut);
+    finished.into_iter().for_each(Finished::send);
+    let answers = sent.try_recv().unwrap();
+    assert_eq!((answers.replies.len(), answers.fault), (1, Some(LinkFault::TimedOut)));
+    assert_eq!(fault(&mut unsent), Some(LinkFault::Down));
+}
+
+#[test]
+fn writes_into_a_buffer_are_no_sign_of_life() {
+    let mut bench = Bench::new();
+    let _first = bench.push(1, 5);
+    bench.write_out();
+    let alive = bench.tick_with(100, |bench| {
+        let _next = bench.push(1, 2 * FLOW_BYTES_MIN);
+        bench.write_out();
+    });
+    assert_eq!(alive, PATIENCE_TICKS - 1);
+}
+
+#[test]
+fn a_large_request_may_take_longer_and_those_behind_it_may_not() {
+    let mut bench = Bench::new();
+    let mut large = bench.push(1, 20 * FLOW_BYTES_MIN);
+    let mut behind = bench.push(1, 5);
+    bench.take();
+
+    assert_eq!(bench.tick_with(19, |bench| bench.write(FLOW_BYTES_MIN)), 19);
+    assert_eq!(fault(&mut behind), Some(LinkFault::TimedOut));
+    bench.write(bench.writing.remaining());
+    bench.answer().unwrap();
+    bench.answer().unwrap();
+
+    assert_eq!(large.try_recv().unwrap().fault, None);
+    assert_eq!(bench.pipeline.requests(), 0);
+}
+
+#[test]
+fn a_large_answer_may_take_longer_but_not_for_ever() {
+    let mut bench = Bench::new();
+    let mut large = bench.push(1, 5);
+    bench.write_out();
+    let alive = bench.tick_with(1000, |bench| bench.pipeline.flowed(FLOW_BYTES_MIN));
+    assert_eq!(alive, TRANSFER_TICKS_MAX - 1);
+    assert!(large.try_recv().is_err());
+}
+
+#[test]
+fn a_trickle_is_no_flow() {
+    let mut bench = Bench::new();
+    let _one = bench.push(1, 5);
+    bench.write_out();
+    assert_eq!(bench.tick_with(100, |bench| bench.pipeline.flowed(FLOW_BYTES_MIN - 6)), PATIENCE_TICKS - 1);
+}
+
+#[test]
+fn flow_of_a_finished_exchange_buys_the_next_none() {
+    let mut bench = Bench::new();
+    let _large = bench.push(1, 5);
+    bench.write_out();
+    bench.tick_with(5, |bench| bench.pipeline.flowed(FLOW_BYTES_MIN));
+    let mut small = bench.push(1, 5);
+    bench.write_out();
+    bench.pipeline.flowed(FLOW_BYTES_MIN);
+    bench.answer().unwrap();
+
+    assert_eq!(bench.tick(PATIENCE_TICKS - 1), PATIENCE_TICKS - 1);
+    assert!(small.try_recv().is_err());
+    bench.tick(1);
+
+    assert_eq!(fault(&mut small), Some(LinkFault::TimedOut));
+}
+
+#[test]
+fn an_idle_link_is_tried_with_a_mark() {
+    let mut bench = Bench::new();
+    let wakes: Vec<bool> = (0..=IDLE_TICKS).map(|_| bench.pipeline.tick().wake_writer).collect();
+    assert_eq!(wakes, [false, false, false, true, false]);
+    assert!(bench.pipeline.mark_due());
+    bench.pipeline.take(Some(b"mark"), &mut bench.writing);
+    assert!(!bench.pipeline.mark_due());
+    assert_eq!(bench.tick(100), PATIENCE_TICKS - 1);
+}
+
+#[test]
+fn the_queue_is_bounded_until_it_is_written() {
+    let mut bench = Bench::new();
+    let _one = bench.push(1, 99);
+    assert!(bench.pipeline.has_room(100));
+    let _two = bench.push(1, 1000);
+    assert!(!bench.pipeline.has_room(100));
+    bench.take();
+    bench.write(999);
+    assert!(!bench.pipeline.has_room(100));
+    bench.write(1);
+    assert!(bench.pipeline.has_room(100));
+}

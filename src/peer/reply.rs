@@ -1,0 +1,257 @@
+//! What a node answers to a peer's request.
+//!
+//! Every reply is one flat frame, so that a link can match replies to requests by counting frames. Which reply belongs
+//! to which request stands beside the variants; a link does not check it, the asker does.
+
+use bytes::Bytes;
+
+use super::message::{NO_EXPIRY, ReadRecord, bulk_expiry, bulk_version, parse_number, shown};
+use crate::codec::{Protocol, ReplyFrame, reply};
+use crate::time::UnixMs;
+use crate::version::Version;
+
+/// A peer's answer to one [`PeerRequest`](super::PeerRequest).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerReply {
+    /// Done: `+OK`. To every request that asks for nothing back.
+    Ok,
+    /// A write is done, and this was shown here before it: `+LIVE version` or `+GONE version`. To RDEL alone, whose
+    /// client wants to know whether there was something to delete.
+    Prior {
+        /// The version shown before.
+        version: Version,
+        /// Whether that was a live value rather than a tombstone.
+        live: bool,
+    },
+    /// A larger version is shown here, and the one written is refused from now on: `-STALE version`. To RSET and RDEL.
+    Stale(Version),
+    /// The version was reverted or refused here before; nothing was done: `-VOID`. To RSET, RDEL and RCOPY.
+    Void,
+    /// A revert is refused, for the version is decided, shown or unknown: `-KEPT`. To RREVERT.
+    Kept,
+    /// The receiver has not caught up on the slot: `+SYNCING`. A write was taken, but counts for nothing.
+    Syncing,
+    /// The version is further ahead of the receiver's wall clock than the limit; nothing was done: `-DRIFT text`, the
+    /// text naming both clocks.
+    Drift(String),
+    /// No record of the key, not even a tombstone: a null. To RGET.
+    Missing,
+    /// The newest record of the key: an array of version, expiry or `-`, value; of the version alone for a tombstone.
+    /// To RGET.
+    Record(ReadRecord),
+    /// Keys and versions of all records of a slot: an array of `KEYS`, then key and version by turns. To RKEYS.
+    Keys(Vec<(Bytes, Version)>),
+    /// A number: live keys to RCOUNT, the hybrid clock's bits to RCLOCK. From 2^63 on it reads as negative on the wire.
+    Integer(u64),
+    /// Any other error, whole: the receiver could not or would not do it, and did nothing.
+    Refused(String),
+}
+
+/// A frame that no node answers to a peer. The peer's fault: the link that carried it cannot be trusted any more.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not a peer's reply: {0}")]
+pub struct ReplyError(String);
+
+/// Opens the array of a slot's keys. No version begins like this, so that a record cannot be mistaken for it.
+const KEYS: &[u8] = b"KEYS";
+
+impl PeerReply {
+    /// Appends the frame of a [`Record`](Self::Record) to `out`, straight from the store's memory.
+    pub(crate) fn encode_record(version: Version, expires_at: Option<UnixMs>, value: Option<&[u8]>, out: &mut Vec<u8>) {
+        let Some(value) = value else {
+            reply::array(out, 1);
+            return bulk_version(version, out);
+        };
+        reply::array(out, 3);
+        bulk_version(version, out);
+        bulk_expiry(expires_at, out);
+        reply::bulk(out, value);
+    }
+
+    /// Appends the reply's frame to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Ok => out.extend_from_slice(b"+OK\r\n"),
+            Self::Prior { version, live: true } => line(b"+LIVE ", *version, out),
+            Self::Prior { version, live: false } => line(b"+GONE ", *version, out),
+            Self::Stale(version) => line(b"-STALE ", *version, out),
+            Self::Void => out.extend_from_slice(b"-VOID\r\n"),
+            Self::Kept => out.extend_from_slice(b"-KEPT\r\n"),
+            Self::Syncing => out.extend_from_slice(b"+SYNCING\r\n"),
+            Self::Drift(text) => error_line(b"-DRIFT ", text, out),
+            Self::Missing => reply::null(out, Protocol::Resp2),
+            Self::Record(record) => {
+                Self::encode_record(record.version, record.expires_at, record.value.as_deref(), out);
+            }
+            Self::Keys(keys) => encode_keys(keys, out),
+            Self::Integer(number) => reply::integer(out, number.cast_signed()),
+            Self::Refused(text) => error_line(b"-", text, out),
+        }
+    }
+
+    /// Reads a reply from its frame.
+    ///
+    /// # Errors
+    ///
+    /// When no node sends such a frame.
+    pub fn from_frame(frame: ReplyFrame) -> Result<Self, ReplyError> {
+        match frame {
+            ReplyFrame::Simple(text) => from_simple(&text),
+            ReplyFrame::Error(text) => from_error(&text),
+            ReplyFrame::Integer(number) => Ok(Self::Integer(number.cast_unsigned())),
+            ReplyFrame::Null => Ok(Self::Missing),
+            ReplyFrame::Array(parts) => from_array(&parts),
+            ReplyFrame::Bulk(bytes) => Err(unexpected("a bulk string", &bytes)),
+        }
+    }
+}
+
+fn line(head: &[u8], version: Version, out: &mut Vec<u8>) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(&version.to_text());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends an error line; what would end the line within the text becomes a space.
+fn error_line(head: &[u8], text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(head);
+    out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_keys(keys: &[(Bytes, Version)], out: &mut Vec<u8>) {
+    reply::array(out, 2 * keys.len() + 1);
+    reply::bulk(out, KEYS);
+    for (key, version) in keys {
+        reply::bulk(out, key);
+        bulk_version(*version, out);
+    }
+}
+
+fn from_simple(text: &[u8]) -> Result<PeerReply, ReplyError> {
+    let prior = |version: &[u8], live| Version::parse(version).map(|version| PeerReply::Prior { version, live });
+    let reply = match text {
+        b"OK" => Some(PeerReply::Ok),
+        b"SYNCING" => Some(PeerReply::Syncing),
+        [b'L', b'I', b'V', b'E', b' ', version @ ..] => prior(version, true),
+        [b'G', b'O', b'N', b'E', b' ', version @ ..] => prior(version, false),
+        _ => None,
+    };
+    reply.ok_or_else(|| unexpected("the status", text))
+}
+
+fn from_error(text: &[u8]) -> Result<PeerReply, ReplyError> {
+    let words = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    match text {
+        b"VOID" => Ok(PeerReply::Void),
+        b"KEPT" => Ok(PeerReply::Kept),
+        [b'S', b'T', b'A', b'L', b'E', b' ', version @ ..] => {
+            Version::parse(version).map(PeerReply::Stale).ok_or_else(|| unexpected("the error", text))
+        }
+        [b'D', b'R', b'I', b'F', b'T', b' ', rest @ ..] => Ok(PeerReply::Drift(words(rest))),
+        _ => Ok(PeerReply::Refused(words(text))),
+    }
+}
+
+fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
+    let reply = match parts {
+        [head, rest @ ..] if head == KEYS => keys_of(rest).map(PeerReply::Keys),
+        [version] => record_of(version, NO_EXPIRY, None),
+        [version, expiry, value] => record_of(version, expiry, Some(value.clone())),
+        _ => None,
+    };
+    reply.ok_or_else(|| unexpected("an array that begins with", parts.first().map_or(b"", |part| part)))
+}
+
+fn keys_of(parts: &[Bytes]) -> Option<Vec<(Bytes, Version)>> {
+    let (pairs, []) = parts.as_chunks::<2>() else { return None };
+    pairs.iter().map(|[key, version]| Some((key.clone(), Version::parse(version)?))).collect()
+}
+
+fn record_of(version: &[u8], expiry: &[u8], value: Option<Bytes>) -> Option<PeerReply> {
+    let expires_at = if expiry == NO_EXPIRY { None } else { Some(UnixMs(parse_number(expiry)?)) };
+    Some(PeerReply::Record(ReadRecord { version: Version::parse(version)?, expires_at, value }))
+}
+
+fn unexpected(what: &str, text: &[u8]) -> ReplyError {
+    ReplyError(format!("{what} '{}'", shown(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::peer::testing::{decode_replies, versions};
+
+    fn values() -> impl Strategy<Value = Bytes> {
+        any::<Vec<u8>>().prop_map(Bytes::from)
+    }
+
+    fn records() -> impl Strategy<Value = ReadRecord> {
+        (versions(), any::<Option<u64>>(), prop::option::of(values())).prop_map(|(version, expiry, value)| ReadRecord {
+            version,
+            expires_at: value.as_ref().and(expiry).map(UnixMs),
+            value,
+        })
+    }
+
+    fn replies() -> impl Strategy<Value = PeerReply> {
+        prop_oneof![
+            prop::sample::select(vec![
+                PeerReply::Ok,
+                PeerReply::Void,
+                PeerReply::Kept,
+                PeerReply::Syncing,
+                PeerReply::Missing
+            ]),
+            (versions(), any::<bool>()).prop_map(|(version, live)| PeerReply::Prior { version, live }),
+            versions().prop_map(PeerReply::Stale),
+            "[ -~]{0,40}".prop_map(PeerReply::Drift),
+            records().prop_map(PeerReply::Record),
+            prop::collection::vec((values(), versions()), 0..9).prop_map(PeerReply::Keys),
+            any::<u64>().prop_map(PeerReply::Integer),
+            "ERR [ -~]{0,40}".prop_map(PeerReply::Refused),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_reply_survives_a_round_trip(replies in prop::collection::vec(replies(), 1..8)) {
+            let mut bytes = Vec::new();
+            for reply in &replies {
+                reply.encode(&mut bytes);
+            }
+
+            let decoded: Result<Vec<_>, _> = decode_replies(&bytes).into_iter().map(PeerReply::from_frame).collect();
+
+            prop_assert_eq!(decoded, Ok(replies));
+        }
+    }
+
+    #[test]
+    fn line_ends_in_an_error_become_spaces() {
+        let mut bytes = Vec::new();
+        PeerReply::Refused("ERR a\r\nb".into()).encode(&mut bytes);
+        assert_eq!(bytes, b"-ERR a  b\r\n");
+    }
+
+    #[test]
+    fn frames_that_no_node_sends_are_refused() {
+        let bytes = Bytes::from_static;
+        for frame in [
+            ReplyFrame::Simple(bytes(b"PONG")),
+            ReplyFrame::Simple(bytes(b"LIVE one")),
+            ReplyFrame::Error(bytes(b"STALE one")),
+            ReplyFrame::Bulk(bytes(b"value")),
+            ReplyFrame::Array(vec![]),
+            ReplyFrame::Array(vec![bytes(b"1-1-1"), bytes(b"-")]),
+            ReplyFrame::Array(vec![bytes(b"1-1-1"), bytes(b"soon"), bytes(b"v")]),
+            ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"k")]),
+            ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"k"), bytes(b"one")]),
+        ] {
+            let reply = PeerReply::from_frame(frame);
+            assert!(reply.is_err(), "became {reply:?}");
+        }
+    }
+}

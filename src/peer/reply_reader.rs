@@ -1,0 +1,115 @@
+//! From the bytes that a peer sends to its replies.
+//!
+//! Nearly every reply is `+OK`. It is recognised where it stands, without a frame of its own, which would count
+//! references to the read buffer.
+
+use bytes::{Buf, BytesMut};
+use tokio_util::codec::Decoder;
+
+use super::{PeerReply, ReplyError};
+use crate::codec::{DecodeLimits, ProtocolError, ReplyDecoder, ReplyFrame};
+
+/// The frequent reply.
+const OK: &[u8] = b"+OK\r\n";
+/// Free space that a read should have at least.
+const READ_BYTES_MIN: usize = 16 << 10;
+/// What is added when there is less.
+const READ_BYTES: usize = 64 << 10;
+
+/// Bytes that are no reply of a node. The peer's fault.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    /// The framing is broken.
+    #[error("protocol error: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The frame means nothing.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+}
+
+/// The reading end of one connection.
+#[derive(Debug)]
+pub(super) struct ReplyReader {
+    buffer: BytesMut,
+    decoder: ReplyDecoder,
+    /// Whether the decoder has looked at the beginning of `buffer` already and remembers where it was.
+    torn: bool,
+}
+
+impl ReplyReader {
+    pub(super) fn new(limits: DecodeLimits) -> Self {
+        Self { buffer: BytesMut::new(), decoder: ReplyDecoder::new(limits), torn: false }
+    }
+
+    /// Where the next bytes go; there is always room.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        if self.buffer.capacity() - self.buffer.len() < READ_BYTES_MIN {
+            self.buffer.reserve(READ_BYTES);
+        }
+        &mut self.buffer
+    }
+
+    /// Whether the bytes end within a reply.
+    pub(super) fn is_torn(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// The next reply, if it is complete.
+    pub(super) fn next(&mut self) -> Result<Option<PeerReply>, ReadError> {
+        if !self.torn && self.buffer.starts_with(OK) {
+            self.buffer.advance(OK.len());
+            return Ok(Some(PeerReply::Ok));
+        }
+        Ok(self.next_frame()?.map(PeerReply::from_frame).transpose()?)
+    }
+
+    /// The next frame, if it is complete: the answer to an introduction is not a reply to a request.
+    pub(super) fn next_frame(&mut self) -> Result<Option<ReplyFrame>, ReadError> {
+        let frame = self.decoder.decode(&mut self.buffer)?;
+        self.torn = frame.is_none() && !self.buffer.is_empty();
+        Ok(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_in_steps(bytes: &[u8], step: usize) -> Result<Vec<PeerReply>, ReadError> {
+        let mut reader = ReplyReader::new(DecodeLimits::default());
+        let mut replies = Vec::new();
+        for part in bytes.chunks(step) {
+            reader.buffer().extend_from_slice(part);
+            while let Some(reply) = reader.next()? {
+                replies.push(reply);
+            }
+        }
+        assert!(!reader.is_torn());
+        Ok(replies)
+    }
+
+    #[test]
+    fn replies_are_the_same_however_they_are_torn() {
+        let replies = [
+            PeerReply::Ok,
+            PeerReply::Missing,
+            PeerReply::Ok,
+            PeerReply::Refused("+OK".into()),
+            PeerReply::Keys(vec![(b"+OK\r\n".as_slice().into(), crate::version::Version::default())]),
+            PeerReply::Ok,
+        ];
+        let mut bytes = Vec::new();
+        for reply in &replies {
+            reply.encode(&mut bytes);
+        }
+        for step in 1..bytes.len() {
+            assert_eq!(read_in_steps(&bytes, step).unwrap(), replies, "step {step}");
+        }
+    }
+
+    #[test]
+    fn rubbish_is_an_error() {
+        assert!(matches!(read_in_steps(b"+OK\r\n?what\r\n", 64), Err(ReadError::Protocol(_))));
+        assert!(matches!(read_in_steps(b"+PONG\r\n", 64), Err(ReadError::Reply(_))));
+    }
+}

@@ -1,0 +1,50 @@
+//! What tests of peers share.
+
+use bytes::BytesMut;
+use proptest::prelude::*;
+use tokio_util::codec::Decoder;
+
+use super::{CatchUp, Introduction, PROTOCOL_VERSION};
+use crate::codec::{DecodeLimits, ReplyDecoder, ReplyFrame, Request, RequestDecoder};
+use crate::ring::{NodeId, NodeIndex};
+use crate::version::{Hlc, StartNumber, Version};
+
+/// Any version, the edges of its parts among them.
+pub(super) fn versions() -> impl Strategy<Value = Version> {
+    let hlc = prop_oneof![any::<u64>(), 0_u64..20];
+    let start = prop_oneof![any::<u64>(), 0_u64..20];
+    (hlc, any::<u16>(), start)
+        .prop_map(|(hlc, node, start)| Version::new(Hlc(hlc), NodeIndex(node), StartNumber::new(start)))
+}
+
+/// The requests in `bytes`, which must be whole ones.
+pub(super) fn decode_requests(bytes: &[u8]) -> Vec<Request> {
+    decode_all(RequestDecoder::new(DecodeLimits::default()), bytes)
+}
+
+/// The replies in `bytes`, which must be whole ones.
+pub(super) fn decode_replies(bytes: &[u8]) -> Vec<ReplyFrame> {
+    decode_all(ReplyDecoder::new(DecodeLimits::default()), bytes)
+}
+
+fn decode_all<D: Decoder<Error = crate::codec::ProtocolError>>(mut decoder: D, bytes: &[u8]) -> Vec<D::Item> {
+    let mut buffer = BytesMut::from(bytes);
+    let items = std::iter::from_fn(|| decoder.decode(&mut buffer).unwrap()).collect();
+    assert!(buffer.is_empty(), "{} bytes are left", buffer.len());
+    items
+}
+
+/// The introduction of `node` in the cluster that all tests use.
+pub(super) fn introduction(node: &str) -> Introduction {
+    Introduction {
+        cluster: "test".into(),
+        node: NodeId::from(node),
+        protocol_version: PROTOCOL_VERSION,
+        fingerprint: 0xf1,
+        settings: vec![("replicas".into(), "3".into()), ("virtual_nodes".into(), "256".into())],
+        start: StartNumber::new(1),
+        catch_up: CatchUp::Complete,
+        flush_mark: Version::default(),
+        secret: Some(b"swordfish".to_vec()),
+    }
+}
