@@ -9,7 +9,9 @@
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod coordinator;
 pub mod peer;
+pub mod replica;
 pub mod ring;
 pub mod store;
 pub mod time;

@@ -1,0 +1,82 @@
+//! Peers' answers in the words of the state machines, and their outcomes in the words of the coordinator's callers.
+
+use super::read::{Found, ReadAnswer, ReadOutcome, WriteBackAnswer};
+use super::write::{Before, WriteAnswer, WriteOutcome};
+use super::{Outcome, QuorumError};
+use crate::peer::{LinkFault, PeerReply, ReadRecord};
+
+pub(super) fn write_answer(answer: Result<PeerReply, LinkFault>) -> WriteAnswer {
+    match answer {
+        Ok(PeerReply::Ok) => WriteAnswer::Acked(Before::default()),
+        Ok(PeerReply::Prior { version, live }) => WriteAnswer::Acked(Before { version, live }),
+        Ok(PeerReply::Stale(newer)) => WriteAnswer::Stale(newer),
+        Ok(other) => WriteAnswer::Uncounted(refusal(&other)),
+        Err(fault) if !fault.was_sent() => WriteAnswer::Unsent,
+        Err(fault) => WriteAnswer::Lost(fault.to_string()),
+    }
+}
+
+pub(super) fn revert_answer(answer: Result<PeerReply, LinkFault>) -> Result<(), String> {
+    match answer {
+        Ok(PeerReply::Ok) => Ok(()),
+        Ok(other) => Err(refusal(&other)),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+pub(super) fn read_answer(answer: Result<PeerReply, LinkFault>) -> ReadAnswer {
+    match answer {
+        Ok(PeerReply::Missing) => ReadAnswer::Missing,
+        Ok(PeerReply::Record(record)) => {
+            let ReadRecord { version, expires_at, value } = record;
+            ReadAnswer::Found(Found { version, expires_at, value })
+        }
+        Ok(other) => ReadAnswer::Uncounted(refusal(&other)),
+        Err(fault) => ReadAnswer::Uncounted(fault.to_string()),
+    }
+}
+
+pub(super) fn write_back_answer(answer: Result<PeerReply, LinkFault>) -> WriteBackAnswer {
+    match answer {
+        Ok(PeerReply::Ok) => WriteBackAnswer::Held,
+        Ok(PeerReply::Stale(_)) => WriteBackAnswer::Newer,
+        Ok(other) => WriteBackAnswer::Uncounted(refusal(&other)),
+        Err(fault) => WriteBackAnswer::Uncounted(fault.to_string()),
+    }
+}
+
+/// Why an answer counts for nothing.
+pub(super) fn refusal(reply: &PeerReply) -> String {
+    match reply {
+        PeerReply::Syncing => "a replica is syncing".to_owned(),
+        PeerReply::Kept => "a replica could not take the write back any more".to_owned(),
+        PeerReply::Void => "a replica had taken the write back before".to_owned(),
+        PeerReply::Drift(text) | PeerReply::Refused(text) => text.clone(),
+        PeerReply::Ok
+        | PeerReply::Prior { .. }
+        | PeerReply::Stale(_)
+        | PeerReply::Missing
+        | PeerReply::Record(_)
+        | PeerReply::Keys(_)
+        | PeerReply::Integer(_) => "a replica answered something else than was asked".to_owned(),
+    }
+}
+
+pub(super) fn write_outcome(outcome: WriteOutcome, needed: u16) -> Outcome {
+    match outcome {
+        WriteOutcome::Acked(before) => Outcome::Written(before),
+        WriteOutcome::Reverted { acks, reason } => Outcome::Failed(QuorumError::Reverted { acks, needed, reason }),
+        WriteOutcome::Indeterminate { acks, reason } => {
+            Outcome::Failed(QuorumError::Indeterminate { acks, needed, reason })
+        }
+    }
+}
+
+pub(super) fn read_outcome(outcome: ReadOutcome, needed: u16) -> Outcome {
+    match outcome {
+        ReadOutcome::Answer(found) => Outcome::Read(found),
+        ReadOutcome::NoQuorum { answers, reason } => {
+            Outcome::Failed(QuorumError::TooFewForRead { answers, needed, reason })
+        }
+    }
+}

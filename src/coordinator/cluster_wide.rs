@@ -1,0 +1,152 @@
+//! What concerns the whole cluster rather than a key: counting all keys, dropping all keys.
+
+use std::collections::HashMap;
+
+use super::{ConsistentHashingKvStore, QuorumError};
+use crate::peer::{LinkState, PeerReply, PeerRequest, RequestBatch};
+use crate::ring::{NodeIndex, Slot};
+use crate::version::{Hlc, Version};
+
+/// How often a count starts over because a node left in the midst of it.
+const COUNT_ATTEMPTS_MAX: usize = 3;
+
+impl ConsistentHashingKvStore {
+    /// Live keys in the whole cluster, each counted once: every slot is counted by its first replica that can be
+    /// reached and has caught up. Writes in flight may or may not be counted.
+    ///
+    /// # Errors
+    /// [`QuorumError::TooFewForRead`] if some slot has no such replica.
+    pub async fn count_keys(&self) -> Result<u64, QuorumError> {
+        let mut failed = Vec::new();
+        for _ in 0..COUNT_ATTEMPTS_MAX {
+            let alive = self.caught_up_nodes(&failed);
+            if let Some(reason) = self.uncovered(&alive) {
+                return Err(QuorumError::TooFewForRead { answers: 0, needed: 1, reason: Some(reason) });
+            }
+            let request = PeerRequest::Count { alive: alive.clone() };
+            let answers = self.ask_all(&request, &alive).await;
+            let mut keys = match alive.contains(&self.replica.index) {
+                true => self.replica.count_keys(&alive),
+                false => 0,
+            };
+            failed.clear();
+            for (node, answer) in answers {
+                match answer {
+                    Some(PeerReply::Integer(count)) => keys += count,
+                    _ => failed.push(node),
+                }
+            }
+            if failed.is_empty() {
+                return Ok(keys);
+            }
+        }
+        let reason = failed.first().map(|&node| format!("{} does not answer", self.name(node)));
+        Err(QuorumError::TooFewForRead { answers: 0, needed: 1, reason })
+    }
+
+    /// Drops every key of the whole cluster that was written before: a mark above the clocks of all nodes reached,
+    /// answered once at most N-W nodes lack it, so that every write quorum holds it. A node that was away learns of
+    /// it when it is introduced, before any data. A write that runs at the same time may end before or after it.
+    ///
+    /// # Errors
+    /// [`QuorumError::TooFewForWrite`] if too few nodes can be reached (nothing was dropped),
+    /// [`QuorumError::Indeterminate`] if too few confirmed.
+    pub async fn flush_all(&self) -> Result<(), QuorumError> {
+        let nodes = self.all_nodes();
+        let total = u16::try_from(nodes.len()).unwrap_or(u16::MAX);
+        let needed = total - (self.quorum.replicas - self.quorum.write);
+        let others: Vec<_> = nodes.into_iter().filter(|&node| self.is_up(node)).collect();
+        let below = self.nodes_to_stamp_above(&others).await;
+        let reachable = u16::try_from(below.len()).unwrap_or(u16::MAX);
+        if reachable < needed {
+            return Err(QuorumError::TooFewForWrite { reachable, needed });
+        }
+        let version = self.stamp_flush();
+        let here = self.replica.flush(version, self.replica.wall.now());
+        let mut acks = u16::from(here == PeerReply::Ok && below.contains(&self.replica.index));
+        let mut reason = None;
+        for (node, answer) in self.ask_all(&PeerRequest::Flush { version }, &others).await {
+            match answer {
+                Some(PeerReply::Ok) if below.contains(&node) => acks += 1,
+                Some(PeerReply::Ok) => reason = Some(format!("{}: its clock could not be read", self.name(node))),
+                Some(other) => reason = Some(format!("{}: {}", self.name(node), super::answers::refusal(&other))),
+                None => reason = Some(format!("{} does not answer", self.name(node))),
+            }
+        }
+        match acks >= needed {
+            true => Ok(()),
+            false => Err(QuorumError::Indeterminate { acks, needed, reason }),
+        }
+    }
+
+    /// Reads the clocks of `others` and this node's own, and names those that a version drawn now is above.
+    ///
+    /// A node that is still syncing is not among them: it may have forgotten a write that it made up a quorum for,
+    /// and with it how late that was.
+    async fn nodes_to_stamp_above(&self, others: &[NodeIndex]) -> Vec<NodeIndex> {
+        let mut below = Vec::with_capacity(others.len() + 1);
+        if self.replica.syncing.count() == 0 {
+            below.push(self.replica.index);
+        }
+        for (node, answer) in self.ask_all(&PeerRequest::Clock, others).await {
+            if let Some(PeerReply::Integer(reading)) = answer
+                && self.replica.clock.observe(Hlc(reading), self.replica.wall.now()).is_ok()
+            {
+                below.push(node);
+            }
+        }
+        below
+    }
+
+    /// Draws the version of a flush between two batches, so that it is above every write that left this node before.
+    fn stamp_flush(&self) -> Version {
+        let mut gate = self.gate.lock();
+        let now = self.replica.wall.now();
+        let hlc = self.replica.clock.tick(now);
+        let ticket = gate.open(hlc, hlc);
+        self.replica.publish_lowest_open(gate.close(&ticket), now);
+        Version::new(hlc, self.replica.index, self.replica.start())
+    }
+
+    /// Asks these nodes the same, all at once; `None` where no answer came. This node itself is passed over.
+    async fn ask_all(&self, request: &PeerRequest<'_>, nodes: &[NodeIndex]) -> HashMap<NodeIndex, Option<PeerReply>> {
+        let exchanges: Vec<_> = nodes
+            .iter()
+            .filter(|&&node| node != self.replica.index)
+            .map(|&node| {
+                let mut batch = RequestBatch::default();
+                batch.push(request);
+                (node, self.peers.exchange(node, batch))
+            })
+            .collect();
+        let mut answers = HashMap::new();
+        for (node, exchange) in exchanges {
+            answers.insert(node, exchange.await.replies.into_iter().next());
+        }
+        answers
+    }
+
+    /// Nodes that count for all their slots, as far as is known here, less those in `failed`.
+    fn caught_up_nodes(&self, failed: &[NodeIndex]) -> Vec<NodeIndex> {
+        let counts = |&node: &NodeIndex| match node == self.replica.index {
+            true => self.replica.syncing.count() == 0,
+            false => self.is_up(node) && !self.replica.is_peer_syncing(node) && !failed.contains(&node),
+        };
+        self.all_nodes().into_iter().filter(counts).collect()
+    }
+
+    /// Why not every slot has a replica among `alive`, if so.
+    fn uncovered(&self, alive: &[NodeIndex]) -> Option<String> {
+        Slot::all()
+            .find(|&slot| !self.replica.ring.preference_list(slot).iter().any(|node| alive.contains(node)))
+            .map(|slot| format!("no replica of slot {} can be reached", slot.number()))
+    }
+
+    fn all_nodes(&self) -> Vec<NodeIndex> {
+        (0..u16::try_from(self.replica.config.nodes.len()).unwrap_or(u16::MAX)).map(NodeIndex).collect()
+    }
+
+    fn is_up(&self, node: NodeIndex) -> bool {
+        node != self.replica.index && self.peers.link(node) == LinkState::Up
+    }
+}

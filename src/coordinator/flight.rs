@@ -1,0 +1,388 @@
+//! A client's batch on its way through the cluster.
+//!
+//! All that a batch needs of one peer travels as one [`RequestBatch`] and is answered as one [`Exchange`], so that a
+//! pipeline of 64 commands costs each peer about one read and one write. This file only carries: it hands messages
+//! over, gives answers to the state machine of the operation that they belong to, and does what that says next.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::answers::{read_answer, read_outcome, revert_answer, write_answer, write_back_answer, write_outcome};
+use super::journey::{Journey, Passenger};
+use super::open_writes::OpenTicket;
+use super::outbox::{Item, Letter, Outbox, Step};
+use super::read::{Found, ReadAnswer, ReadVerdict};
+use super::write::{Before, Verdict, WriteAnswer};
+use super::{ConsistentHashingKvStore, Operation, Outcome, QuorumError};
+use crate::peer::{Answers, Exchange, LinkFault, PeerReply, PeerRequest};
+use crate::ring::{NodeIndex, Slot};
+use crate::store::Lookup;
+use crate::time::UnixMs;
+use crate::version::{Hlc, StartNumber, Version};
+
+/// A launched batch; [`Flight::settle`] waits for its outcomes.
+pub struct Flight<'a> {
+    coordinator: &'a ConsistentHashingKvStore,
+    steps: Vec<Passenger>,
+    mail: SmallVec<[Mail; 4]>,
+    /// Operations whose outcome is still open.
+    undecided: usize,
+    /// The claim on the watermark while a write may still be taken back.
+    ticket: Option<OpenTicket>,
+}
+
+/// A letter whose answers are awaited.
+struct Mail {
+    items: Vec<Item>,
+    exchange: Exchange,
+}
+
+impl<'a> Flight<'a> {
+    pub(super) fn launch(coordinator: &'a ConsistentHashingKvStore, operations: Vec<Operation>, now: UnixMs) -> Self {
+        let undecided = operations.len();
+        let steps: Vec<_> = operations.into_iter().map(|operation| Passenger::new(coordinator, operation)).collect();
+        let mut outbox = Outbox::for_all(&steps);
+        let mut flight = Self { coordinator, steps, mail: SmallVec::new(), undecided, ticket: None };
+        let writes = flight.steps.iter().any(|passenger| matches!(passenger.journey, Journey::Write { .. }));
+        let mut gate = writes.then(|| coordinator.gate.lock());
+        let mut stamped: Option<(Hlc, Hlc)> = None;
+        for operation in 0..flight.steps.len() {
+            match flight.steps[operation].journey {
+                Journey::Read { .. } => flight.advance_read(operation, &mut outbox, now),
+                Journey::Write { .. } => {
+                    if let Some(hlc) = flight.hand_over(operation, &mut outbox, now) {
+                        stamped = Some((stamped.map_or(hlc, |(first, _)| first), hlc));
+                    }
+                }
+                Journey::Overtaken { .. } | Journey::Ended(_) => {}
+            }
+        }
+        if let (Some(gate), Some((first, last))) = (&mut gate, stamped) {
+            flight.ticket = Some(gate.open(first, last));
+        }
+        flight.post(outbox);
+        drop(gate);
+        flight.advance_writes(now);
+        flight
+    }
+
+    /// Waits until every operation has its outcome, and returns them in order.
+    pub async fn settle(mut self) -> Vec<Outcome> {
+        while self.undecided > 0 {
+            let (items, answers) = self.next_answers().await;
+            let now = self.coordinator.replica.wall.now();
+            self.take_answers(&items, answers, now);
+        }
+        self.close();
+        self.end_overtaken();
+        std::mem::take(&mut self.steps).into_iter().map(Passenger::outcome).collect()
+    }
+
+    /// Gives overtaken writes their outcome: they took effect if the write that overtook them did; otherwise their
+    /// own first stamp may still lie somewhere.
+    fn end_overtaken(&mut self) {
+        let needed = self.coordinator.quorum.write;
+        for operation in (0..self.steps.len()).rev() {
+            let Journey::Overtaken { by } = self.steps[operation].journey else { continue };
+            // It stands behind, so it has its outcome already.
+            let outcome = match &self.steps[by].journey {
+                Journey::Ended(Outcome::Written(_)) => Outcome::Written(Before::default()),
+                _ => {
+                    let reason = Some("a later write of the same key in this pipeline failed".to_owned());
+                    Outcome::Failed(QuorumError::Indeterminate { acks: 0, needed, reason })
+                }
+            };
+            self.steps[operation].journey = Journey::Ended(outcome);
+        }
+    }
+
+    /// The next letter that was answered, or failed.
+    async fn next_answers(&mut self) -> (Vec<Item>, Answers) {
+        assert!(!self.mail.is_empty(), "an undecided operation awaits an answer");
+        poll_fn(|context| {
+            for position in 0..self.mail.len() {
+                if let Poll::Ready(answers) = Pin::new(&mut self.mail[position].exchange).poll(context) {
+                    return Poll::Ready((self.mail.swap_remove(position).items, answers));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn take_answers(&mut self, items: &[Item], answers: Answers, now: UnixMs) {
+        let Answers { process, replies, fault } = answers;
+        let mut replies = replies.into_iter();
+        for &item in items {
+            let answer = replies.next().ok_or_else(|| fault.clone().unwrap_or(LinkFault::TimedOut));
+            self.coordinator.follow(&answer, now);
+            self.take_answer(item, process, answer);
+        }
+        let mut outbox = Outbox::default();
+        for item in items {
+            if matches!(self.steps[item.operation].journey, Journey::Read { .. }) {
+                self.advance_read(item.operation, &mut outbox, now);
+            }
+        }
+        self.post(outbox);
+        if items.iter().any(|item| matches!(item.step, Step::Write { .. } | Step::Revert)) {
+            self.advance_writes(now);
+        }
+    }
+
+    /// Gives one answer to the operation that it belongs to. Answers after its end are of no interest.
+    fn take_answer(&mut self, item: Item, process: StartNumber, answer: Result<PeerReply, LinkFault>) {
+        match (&mut self.steps[item.operation].journey, item.step) {
+            (Journey::Write { progress, .. }, Step::Write { attempt }) => {
+                progress.answered(item.replica, attempt, write_answer(answer));
+            }
+            (Journey::Write { progress, .. }, Step::Revert) => {
+                progress.revert_answered(item.replica, process, revert_answer(answer));
+            }
+            (Journey::Read { progress, .. }, Step::Ask { round }) => {
+                progress.answered(item.replica, round, read_answer(answer));
+            }
+            (Journey::Read { progress, .. }, Step::WriteBack { round }) => {
+                progress.written_back(item.replica, round, write_back_answer(answer));
+            }
+            _ => {}
+        }
+    }
+
+    /// Stamps a write and hands it to all its replicas, this node among them. To be called, and its letters posted,
+    /// under the gate. `None` if it was refused: too few replicas are within reach, so nothing is written anywhere.
+    fn hand_over(&mut self, operation: usize, outbox: &mut Outbox, now: UnixMs) -> Option<Hlc> {
+        let coordinator = self.coordinator;
+        let Passenger { slot, key, journey } = &mut self.steps[operation];
+        let Journey::Write { progress, value, expires_at } = journey else { return None };
+        let replicas = coordinator.replica.ring.preference_list(*slot);
+        let reachable = replicas.iter().filter(|&&node| coordinator.counts(node, *slot)).count();
+        let (reachable, needed) = (u16::try_from(reachable).unwrap_or(u16::MAX), coordinator.quorum.write);
+        if progress.attempt() == 0 && reachable < needed {
+            self.end(operation, Outcome::Failed(QuorumError::TooFewForWrite { reachable, needed }));
+            return None;
+        }
+        let value = value.as_deref();
+        let here = replicas.iter().position(|&node| node == coordinator.replica.index);
+        let version = match here {
+            Some(position) => {
+                let (version, before) = coordinator.store_here(*slot, key, value, *expires_at, now);
+                progress.stamp(version);
+                progress.sent(position, coordinator.replica.start());
+                let answer = match coordinator.replica.syncing.contains(*slot) {
+                    true => WriteAnswer::Uncounted(format!("{} is syncing", coordinator.name(replicas[position]))),
+                    false => WriteAnswer::Acked(before),
+                };
+                progress.answered(position, progress.attempt(), answer);
+                version
+            }
+            None => {
+                let hlc = coordinator.replica.clock.tick(now);
+                let version = Version::new(hlc, coordinator.replica.index, coordinator.replica.start());
+                progress.stamp(version);
+                version
+            }
+        };
+        let request = PeerRequest::Write { key, value, version, expires_at: *expires_at };
+        let step = Step::Write { attempt: progress.attempt() };
+        let others = replicas.iter().enumerate().filter(|&(replica, _)| Some(replica) != here);
+        let reachable = others.filter_map(|(replica, &node)| {
+            progress.sent(replica, coordinator.process_of(node)?);
+            Some((node, Item { operation, replica, step }))
+        });
+        outbox.push_to_all(reachable, &request);
+        Some(version.hlc())
+    }
+
+    /// Does what the writes' state machines say next, until all of them wait or have ended.
+    fn advance_writes(&mut self, now: UnixMs) {
+        for operation in 0..self.steps.len() {
+            while let Journey::Write { progress, .. } = &mut self.steps[operation].journey {
+                match progress.verdict() {
+                    Verdict::Wait => break,
+                    Verdict::Restamp(above) => self.restamp(operation, above, now),
+                    Verdict::Revert => self.revert(operation, now),
+                    Verdict::Done => {
+                        let outcome = write_outcome(progress.outcome(), self.coordinator.quorum.write);
+                        self.end(operation, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes again above `above`, unless a later write of the same key in this batch does so anyway: then this one
+    /// took effect just before that.
+    fn restamp(&mut self, operation: usize, above: Version, now: UnixMs) {
+        if let Some(by) = self.later_write(operation) {
+            self.steps[operation].journey = Journey::Overtaken { by };
+            self.undecided -= 1;
+            return;
+        }
+        let coordinator = self.coordinator;
+        let Journey::Write { progress, .. } = &mut self.steps[operation].journey else { return };
+        if let Err(drift) = coordinator.replica.clock.observe(above.hlc(), now) {
+            progress.give_up(drift.to_string());
+            return self.revert(operation, now);
+        }
+        let mut gate = coordinator.gate.lock();
+        let mut outbox = Outbox::default();
+        if let Some(hlc) = self.hand_over(operation, &mut outbox, now) {
+            gate.restamped(hlc);
+        }
+        self.post(outbox);
+    }
+
+    /// The next write of the same key in this batch.
+    fn later_write(&self, operation: usize) -> Option<usize> {
+        let Passenger { slot, key, .. } = &self.steps[operation];
+        let same = |later: &Passenger| {
+            later.slot == *slot && later.key == *key && !matches!(later.journey, Journey::Read { .. })
+        };
+        (operation + 1..self.steps.len()).find(|&later| same(&self.steps[later]))
+    }
+
+    /// Takes a write back from every replica that may hold it.
+    fn revert(&mut self, operation: usize, now: UnixMs) {
+        let coordinator = self.coordinator;
+        let Passenger { slot, key, journey } = &mut self.steps[operation];
+        let Journey::Write { progress, .. } = journey else { return };
+        let stamps: SmallVec<[Version; 4]> = progress.stamps().into();
+        let mut outbox = Outbox::default();
+        for (replica, &node) in coordinator.replica.ring.preference_list(*slot).iter().enumerate() {
+            if !progress.may_hold(replica) {
+                continue;
+            }
+            let Some(process) = coordinator.process_of(node) else {
+                progress.revert_unsent(format!("{} is down", coordinator.name(node)));
+                continue;
+            };
+            for &version in &stamps {
+                progress.revert_sent();
+                if node == coordinator.replica.index {
+                    let answer = revert_answer(Ok(coordinator.replica.revert(key, version, now)));
+                    progress.revert_answered(replica, process, answer);
+                } else {
+                    let item = Item { operation, replica, step: Step::Revert };
+                    outbox.push(node, &PeerRequest::Revert { key, version }, item);
+                }
+            }
+        }
+        self.post(outbox);
+    }
+
+    /// Does what a read's state machine says next, until it waits or has ended.
+    fn advance_read(&mut self, operation: usize, outbox: &mut Outbox, now: UnixMs) {
+        let coordinator = self.coordinator;
+        let Passenger { slot, key, journey } = &mut self.steps[operation];
+        let Journey::Read { progress, order } = journey else { return };
+        loop {
+            let verdict = progress.verdict();
+            // Only now: the verdict may have begun a new round.
+            let round = progress.round();
+            match verdict {
+                ReadVerdict::Wait => return,
+                ReadVerdict::Done => break,
+                ReadVerdict::Ask(replicas) => {
+                    for replica in replicas {
+                        if order[replica] == coordinator.replica.index {
+                            progress.answered(replica, round, coordinator.look_here(*slot, key, now));
+                            continue;
+                        }
+                        let item = Item { operation, replica, step: Step::Ask { round } };
+                        outbox.push(order[replica], &PeerRequest::Read { key }, item);
+                    }
+                }
+                ReadVerdict::WriteBack(Found { version, expires_at, value }, replicas) => {
+                    let value = value.as_deref();
+                    for replica in replicas {
+                        if order[replica] == coordinator.replica.index {
+                            let reply = coordinator.replica.copy(key, value, version, expires_at, now);
+                            progress.written_back(replica, round, write_back_answer(Ok(reply)));
+                            continue;
+                        }
+                        let item = Item { operation, replica, step: Step::WriteBack { round } };
+                        outbox.push(order[replica], &PeerRequest::Copy { key, value, version, expires_at }, item);
+                    }
+                }
+            }
+        }
+        let Journey::Read { progress, .. } = std::mem::replace(journey, Journey::Ended(Outcome::Read(None))) else {
+            return;
+        };
+        self.end(operation, read_outcome(progress.into_outcome(), coordinator.quorum.read));
+    }
+
+    fn end(&mut self, operation: usize, outcome: Outcome) {
+        self.steps[operation].journey = Journey::Ended(outcome);
+        self.undecided -= 1;
+    }
+
+    /// Hands every letter to its link.
+    fn post(&mut self, outbox: Outbox) {
+        for Letter { to, batch, items } in outbox.letters {
+            let exchange = self.coordinator.peers.exchange(to, batch);
+            self.mail.push(Mail { items, exchange });
+        }
+    }
+
+    /// Declares all writes of this batch decided.
+    fn close(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let lowest_open = self.coordinator.gate.lock().close(&ticket);
+            let replica = &self.coordinator.replica;
+            replica.publish_lowest_open(lowest_open, replica.wall.now());
+        }
+    }
+}
+
+impl Drop for Flight<'_> {
+    /// A batch that nobody waits for any more will not be taken back: its writes are decided.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl ConsistentHashingKvStore {
+    /// Moves the clock past every version that a peer shows, so that what this node writes next outranks it. One that
+    /// is too far ahead is not followed; a write that it stands in the way of says so.
+    fn follow(&self, answer: &Result<PeerReply, LinkFault>, now: UnixMs) {
+        let seen = match answer {
+            Ok(PeerReply::Stale(version) | PeerReply::Prior { version, .. }) => *version,
+            Ok(PeerReply::Record(record)) => record.version,
+            _ => return,
+        };
+        let _ = self.replica.clock.observe(seen.hlc(), now);
+    }
+
+    /// The replicas of `slot`, this node first if it is one.
+    pub(super) fn reading_order(&self, slot: Slot) -> SmallVec<[NodeIndex; 5]> {
+        let mut order: SmallVec<[NodeIndex; 5]> = self.replica.ring.preference_list(slot).iter().copied().collect();
+        if let Some(here) = order.iter().position(|&node| node == self.replica.index) {
+            order[..=here].rotate_right(1);
+        }
+        order
+    }
+
+    /// What this node shows of a key, as an answer to itself.
+    fn look_here(&self, slot: Slot, key: &[u8], now: UnixMs) -> ReadAnswer {
+        self.replica.store.read(slot, key, now, |lookup| match lookup {
+            Lookup::Missing => ReadAnswer::Missing,
+            Lookup::Tombstone { version } => ReadAnswer::Found(Found { version, expires_at: None, value: None }),
+            Lookup::Live(record) => ReadAnswer::Found(Found {
+                version: record.version(),
+                expires_at: record.expires_at(),
+                value: record.value().map(Bytes::copy_from_slice),
+            }),
+        })
+    }
+
+    /// The name of `node`, for messages.
+    pub(super) fn name(&self, node: NodeIndex) -> &str {
+        self.replica.config.nodes[node.as_usize()].id.as_str()
+    }
+}

@@ -1,0 +1,231 @@
+//! The coordinator: the node that a client happens to ask carries its request to the replicas of the key.
+//!
+//! There is no leader to ask, so every node does this for every key. What one batch of a client's pipeline needs of a
+//! peer leaves as one message and comes back as one ([`Flight`]); whether the answers make a quorum is decided by
+//! plain state machines (`write.rs`, `read.rs`). What needs no peer does not get this far: [`ConsistentHashingKvStore::read_here`]
+//! and [`ConsistentHashingKvStore::write_here`] serve it on the spot.
+
+mod answers;
+mod cluster_wide;
+mod flight;
+mod journey;
+mod open_writes;
+mod outbox;
+mod quorum;
+mod read;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::peer::{LinkState, NodeCommunicator};
+use crate::replica::Replica;
+use crate::ring::{NodeIndex, Slot};
+use crate::store::Lookup;
+use crate::time::UnixMs;
+use crate::version::{StartNumber, Version};
+
+use open_writes::OpenWrites;
+
+pub use flight::Flight;
+pub use quorum::Quorum;
+pub use read::Found;
+pub use write::Before;
+
+/// What a client wants of one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Operation {
+    /// The key's slot.
+    pub slot: Slot,
+    /// The key.
+    pub key: Bytes,
+    /// Read or write.
+    pub kind: OperationKind,
+}
+
+/// The kinds of [`Operation`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OperationKind {
+    /// Find the newest record.
+    Read,
+    /// Replace the record: `value: None` deletes.
+    Write {
+        /// The new value, or none.
+        value: Option<Bytes>,
+        /// When it expires, if ever.
+        expires_at: Option<UnixMs>,
+    },
+}
+
+/// What became of an [`Operation`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// A read's newest record, `None` if there is none.
+    Read(Option<Found>),
+    /// A write is on its quorum; this is what it replaced.
+    Written(Before),
+    /// It could not be done.
+    Failed(QuorumError),
+}
+
+/// Too few replicas. The message says what became of a write: nothing written, reverted, or unknown.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum QuorumError {
+    /// Known beforehand; nothing was written anywhere.
+    #[error("NOQUORUM {reachable} of {needed} replicas reachable; nothing was written")]
+    TooFewForWrite {
+        /// Replicas within reach that count.
+        reachable: u16,
+        /// The write quorum.
+        needed: u16,
+    },
+    /// The write was taken back from every replica that it was sent to; nobody has read it or ever will.
+    #[error("NOQUORUM {acks} of {needed} acks; reverted{}", because(.reason.as_deref()))]
+    Reverted {
+        /// Acks received before giving up.
+        acks: u16,
+        /// The write quorum.
+        needed: u16,
+        /// Why one of the others did not ack.
+        reason: Option<String>,
+    },
+    /// The write may stay, and then reaches every replica, or vanish.
+    #[error("INDETERMINATE {acks} of {needed} acks; the write may stay or vanish{}", because(.reason.as_deref()))]
+    Indeterminate {
+        /// Acks received before giving up.
+        acks: u16,
+        /// The write quorum.
+        needed: u16,
+        /// Why one of the others did not ack or did not confirm that it took the write back.
+        reason: Option<String>,
+    },
+    /// Too few replicas answered a read.
+    #[error("NOQUORUM {answers} of {needed} replicas answered{}", because(.reason.as_deref()))]
+    TooFewForRead {
+        /// Replicas that answered.
+        answers: u16,
+        /// The read quorum.
+        needed: u16,
+        /// Why one of the others did not.
+        reason: Option<String>,
+    },
+}
+
+/// A reason in brackets, or nothing.
+fn because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+}
+
+/// A key-value store that keeps each key on the N nodes that the ring names, whichever node is asked.
+pub struct ConsistentHashingKvStore {
+    /// This node's own share.
+    pub replica: Arc<Replica>,
+    /// The way to the others.
+    pub peers: Arc<dyn NodeCommunicator>,
+    quorum: Quorum,
+    /// Held while a batch is stamped and handed to every link and to the own store: so versions of one key leave this
+    /// node in stamp order and a node is never stale to itself. Never held across an await.
+    gate: Mutex<OpenWrites>,
+    /// Operations for which another node had to be asked because this one is no replica of the key.
+    forwarded: AtomicU64,
+}
+
+impl ConsistentHashingKvStore {
+    /// The coordinator of the node that `replica` is, reaching the others through `peers`.
+    #[must_use]
+    pub fn new(replica: Arc<Replica>, peers: Arc<dyn NodeCommunicator>) -> Self {
+        let config = &replica.config;
+        let quorum =
+            Quorum { replicas: config.replication_factor, write: config.write_quorum, read: config.read_quorum };
+        Self { peers, quorum, gate: Mutex::default(), forwarded: AtomicU64::new(0), replica }
+    }
+
+    /// The quorum sizes.
+    #[must_use]
+    pub fn quorum(&self) -> Quorum {
+        self.quorum
+    }
+
+    /// Operations so far on keys of which this node is no replica.
+    #[must_use]
+    pub fn forwarded(&self) -> u64 {
+        self.forwarded.load(Ordering::Relaxed)
+    }
+
+    /// Serves a read on the spot if this node may answer alone and has a record: R = 1, a replica, caught up.
+    /// `None`: it has to be launched.
+    pub fn read_here<T>(&self, slot: Slot, key: &[u8], now: UnixMs, found: impl FnOnce(Lookup<'_>) -> T) -> Option<T> {
+        if self.quorum.read > 1 || !self.is_replica(slot) || self.replica.syncing.contains(slot) {
+            return None;
+        }
+        let alone = self.quorum.replicas == 1;
+        self.replica.store.read(slot, key, now, |lookup| match lookup {
+            Lookup::Missing if !alone => None,
+            lookup => Some(found(lookup)),
+        })
+    }
+
+    /// Serves a write on the spot if this node is the key's only replica. `None`: it has to be launched.
+    pub fn write_here(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> Option<Before> {
+        if self.quorum.replicas > 1 || !self.is_replica(slot) {
+            return None;
+        }
+        Some(self.store_here(slot, key, value, expires_at, now).1)
+    }
+
+    /// Stamps a write above what this node shows and stores it here.
+    fn store_here(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> (Version, Before) {
+        let replica = &self.replica;
+        let stamp =
+            |shown: Version| Version::new(replica.clock.tick_above(shown.hlc(), now), replica.index, replica.start());
+        let (version, prior) = replica.store.write_next(slot, key, value, expires_at, now, stamp);
+        (version, Before { version: prior.version, live: prior.live })
+    }
+
+    /// Sends a client's batch on its way: everything is stamped, stored here where this node is a replica, and handed
+    /// to the links before this returns.
+    #[must_use]
+    pub fn launch(&self, operations: Vec<Operation>, now: UnixMs) -> Flight<'_> {
+        Flight::launch(self, operations, now)
+    }
+
+    /// Whether this node keeps the keys of `slot`.
+    #[must_use]
+    pub fn is_replica(&self, slot: Slot) -> bool {
+        self.quorum.replicas as usize == self.replica.config.nodes.len()
+            || self.replica.ring.preference_list(slot).contains(self.replica.index)
+    }
+
+    /// The process that `node` is, if a request handed over now would reach it.
+    fn process_of(&self, node: NodeIndex) -> Option<StartNumber> {
+        if node == self.replica.index {
+            return Some(self.replica.start());
+        }
+        (self.peers.link(node) == LinkState::Up).then(|| self.peers.process(node))
+    }
+
+    /// Whether `node` can be reached and counts toward quorums of `slot`, as far as is known here.
+    fn counts(&self, node: NodeIndex, slot: Slot) -> bool {
+        match node == self.replica.index {
+            true => !self.replica.syncing.contains(slot),
+            false => self.peers.link(node) == LinkState::Up && !self.replica.is_peer_syncing(node),
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! One write on its way to its quorum, as a plain state machine: no I/O, no clock.
+//!
+//! The caller stamps the write, hands it to every replica, and reports each answer; the machine says when the write
+//! is acknowledged, when it must be stamped anew (`STALE` from so many replicas that it can never be read), and when
+//! it must be taken back. A write that was handed to a replica may be there whatever the answer, or its absence,
+//! says; therefore only a confirmation by each of them, as the same process, allows the word `reverted`.
+
+use smallvec::SmallVec;
+
+use super::quorum::Quorum;
+use crate::version::{StartNumber, Version};
+
+/// How often one write is stamped before the coordinator gives up: each time a quorum of replicas has to have seen a
+/// yet newer version meanwhile, so more than a few means a clock that runs away.
+pub(crate) const STAMPS_MAX: usize = 4;
+
+/// What a replica showed before a write: enough to count deletions truly.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Before {
+    /// The version shown, the smallest of all if there was no record.
+    pub version: Version,
+    /// Whether that record was a value.
+    pub live: bool,
+}
+
+/// A replica's answer to a write.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum WriteAnswer {
+    /// It has the write, and showed this before.
+    Acked(Before),
+    /// It shows this larger version and refuses ours.
+    Stale(Version),
+    /// It took the write, or refused it, but counts for nothing (syncing, drift, void): the reason.
+    Uncounted(String),
+    /// It was not handed over after all: the link was known to be down.
+    Unsent,
+    /// No answer; whether it arrived is unknown.
+    Lost(String),
+}
+
+/// What the caller has to do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Wait for more answers.
+    Wait,
+    /// Stamp the write above this version and hand it to all replicas again.
+    Restamp(Version),
+    /// Hand a revert of every stamp to the replicas that may hold one.
+    Revert,
+    /// Nothing more; the outcome stands.
+    Done,
+}
+
+/// How a write ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum WriteOutcome {
+    /// W replicas have it; of their earlier records this was the newest.
+    Acked(Before),
+    /// It was taken back everywhere, or never left: nobody has read it or ever will.
+    Reverted {
+        /// Acks received before giving up.
+        acks: u16,
+        /// Why one of the others did not ack.
+        reason: Option<String>,
+    },
+    /// It may stay or vanish.
+    Indeterminate {
+        /// Acks received before giving up.
+        acks: u16,
+        /// Why one of the others did not ack, or did not confirm the revert.
+        reason: Option<String>,
+    },
+}
+
+/// One replica as this write sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Replica {
+    /// The present stamp was not handed over yet, or could not be.
+    Unsent,
+    Awaited,
+    Acked,
+    Stale,
+    Failed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Writing,
+    /// With so many confirmations outstanding.
+    Reverting(usize),
+    Done,
+}
+
+/// The state of one write.
+#[derive(Debug)]
+pub(crate) struct WriteProgress {
+    quorum: Quorum,
+    /// Every stamp that this write bore, the last one being the present one. A revert names them all.
+    stamps: SmallVec<[Version; 1]>,
+    replicas: SmallVec<[Replica; 8]>,
+    /// The process that each replica was when it was first handed a stamp; `None` if it never was.
+    processes: SmallVec<[Option<StartNumber>; 3]>,
+    before: Before,
+    /// The largest version among the STALE answers.
+    stale: Version,
+    phase: Phase,
+    /// Acks when the write was given up.
+    acks_reached: u16,
+    /// Set once one replica cannot or will not confirm the revert.
+    unconfirmed: bool,
+    reason: Option<String>,
+}
+
+impl WriteProgress {
+    /// A write that has not been stamped yet.
+    pub(crate) fn new(quorum: Quorum) -> Self {
+        let count = usize::from(quorum.replicas);
+        Self {
+            quorum,
+            stamps: SmallVec::new(),
+            replicas: SmallVec::from_elem(Replica::Unsent, count),
+            processes: SmallVec::from_elem(None, count),
+            before: Before::default(),
+            stale: Version::default(),
+            phase: Phase::Writing,
+            acks_reached: 0,
+            unconfirmed: false,
+            reason: None,
+        }
+    }
+
+    /// Begins an attempt under `version`, which exceeds every version seen so far.
+    pub(crate) fn stamp(&mut self, version: Version) {
+        debug_assert!(self.stamps.last().is_none_or(|&earlier| earlier < version));
+        self.stamps.push(version);
+        self.replicas.fill(Replica::Unsent);
+        self.stale = Version::default();
+    }
+
+    /// The present attempt; answers to earlier ones are told apart by it.
+    pub(crate) fn attempt(&self) -> usize {
+        self.stamps.len()
+    }
+
+    /// Every stamp that a revert has to name.
+    pub(crate) fn stamps(&self) -> &[Version] {
+        &self.stamps
+    }
+
+    /// Notes that the present stamp was handed to `replica`, at that time this process.
+    pub(crate) fn sent(&mut self, replica: usize, process: StartNumber) {
+        self.replicas[replica] = Replica::Awaited;
+        let first = *self.processes[replica].get_or_insert(process);
+        self.unconfirmed |= first != process;
+    }
+
+    /// Takes `replica`'s answer to the given attempt.
+    pub(crate) fn answered(&mut self, replica: usize, attempt: usize, answer: WriteAnswer) {
+        if attempt != self.attempt() || self.phase != Phase::Writing {
+            return;
+        }
+        self.replicas[replica] = match answer {
+            WriteAnswer::Acked(before) => {
+                self.before = self.before.max(before);
+                Replica::Acked
+            }
+            WriteAnswer::Stale(version) => {
+                self.stale = self.stale.max(version);
+                Replica::Stale
+            }
+            WriteAnswer::Unsent => {
+                if attempt == 1 {
+                    self.processes[replica] = None;
+                }
+                Replica::Unsent
+            }
+            WriteAnswer::Uncounted(reason) | WriteAnswer::Lost(reason) => {
+                self.reason = Some(reason);
+                Replica::Failed
+            }
+        };
+    }
+
+    /// What follows from the answers so far. Handing over must be complete: a replica still `Unsent` counts as missed.
+    pub(crate) fn verdict(&mut self) -> Verdict {
+        match self.phase {
+            Phase::Writing => self.judge_write(),
+            Phase::Reverting(0) | Phase::Done => {
+                self.phase = Phase::Done;
+                Verdict::Done
+            }
+            Phase::Reverting(_) => Verdict::Wait,
+        }
+    }
+
+    fn judge_write(&mut self) -> Verdict {
+        let acks = self.count(Replica::Acked);
+        if acks >= self.quorum.write {
+            self.acks_reached = acks;
+            self.phase = Phase::Done;
+            return Verdict::Done;
+        }
+        if self.count(Replica::Stale) >= self.quorum.stale_limit() && self.attempt() < STAMPS_MAX {
+            return Verdict::Restamp(self.stale);
+        }
+        if !self.quorum.write_is_lost(acks, self.count(Replica::Awaited)) {
+            return Verdict::Wait;
+        }
+        self.acks_reached = acks;
+        self.phase = Phase::Reverting(0);
+        Verdict::Revert
+    }
+
+    /// Gives the write up for a reason of the coordinator's own.
+    pub(crate) fn give_up(&mut self, reason: String) -> Verdict {
+        assert_eq!(self.phase, Phase::Writing);
+        self.reason = Some(reason);
+        self.acks_reached = self.count(Replica::Acked);
+        self.phase = Phase::Reverting(0);
+        Verdict::Revert
+    }
+
+    /// Whether `replica` may hold a stamp of this write.
+    pub(crate) fn may_hold(&self, replica: usize) -> bool {
+        self.processes[replica].is_some()
+    }
+
+    /// Notes that a revert of one stamp was handed to a replica.
+    pub(crate) fn revert_sent(&mut self) {
+        if let Phase::Reverting(outstanding) = &mut self.phase {
+            *outstanding += 1;
+        }
+    }
+
+    /// Notes that a replica that may hold the write cannot be asked to take it back.
+    pub(crate) fn revert_unsent(&mut self, reason: String) {
+        self.unconfirmed = true;
+        self.reason.get_or_insert(reason);
+    }
+
+    /// Takes the answer of `replica`, by now this process, to one revert: `Err` names why it was not confirmed.
+    pub(crate) fn revert_answered(&mut self, replica: usize, process: StartNumber, answer: Result<(), String>) {
+        match answer {
+            Ok(()) if self.processes[replica] == Some(process) => {}
+            // An earlier process may have passed the write on before it ended: nobody can confirm for it.
+            Ok(()) => self.revert_unsent("a replica restarted meanwhile".to_owned()),
+            Err(reason) => self.revert_unsent(reason),
+        }
+        if let Phase::Reverting(outstanding) = &mut self.phase {
+            *outstanding -= 1;
+        }
+    }
+
+    /// How it ended; meaningful once it is done.
+    pub(crate) fn outcome(&self) -> WriteOutcome {
+        let (acks, reason) = (self.acks_reached, self.reason.clone());
+        match acks >= self.quorum.write {
+            true => WriteOutcome::Acked(self.before),
+            false if self.unconfirmed => WriteOutcome::Indeterminate { acks, reason },
+            false => WriteOutcome::Reverted { acks, reason },
+        }
+    }
+
+    fn count(&self, state: Replica) -> u16 {
+        self.replicas.iter().map(|&replica| u16::from(replica == state)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::NodeIndex;
+    use crate::version::Hlc;
+
+    const PROCESS: StartNumber = StartNumber::FIRST;
+
+    fn version(hlc: u64) -> Version {
+        Version::new(Hlc(hlc), NodeIndex(0), PROCESS)
+    }
+
+    fn acked() -> WriteAnswer {
+        WriteAnswer::Acked(Before::default())
+    }
+
+    fn lost() -> WriteAnswer {
+        WriteAnswer::Lost("timed out".into())
+    }
+
+    /// A write of quorum `write` of three, stamped 10 and handed to the first `sent` replicas.
+    fn write_of_three(write: u16, sent: usize) -> WriteProgress {
+        let mut progress = WriteProgress::new(Quorum { replicas: 3, write, read: 1 });
+        progress.stamp(version(10));
+        (0..sent).for_each(|replica| progress.sent(replica, PROCESS));
+        progress
+    }
+
+    #[test]
+    fn is_done_at_the_quorums_ack_and_not_before() {
+        let mut progress = write_of_three(2, 3);
+        assert_eq!(progress.verdict(), Verdict::Wait);
+        progress.answered(1, 1, acked());
+        assert_eq!(progress.verdict(), Verdict::Wait);
+        progress.answered(0, 1, acked());
+        assert_eq!(progress.verdict(), Verdict::Done);
+        assert_eq!(progress.outcome(), WriteOutcome::Acked(Before::default()));
+    }
+
+    #[test]
+    fn newest_record_before_the_write_is_reported() {
+        let mut progress = write_of_three(2, 3);
+        progress.answered(0, 1, WriteAnswer::Acked(Before { version: version(3), live: true }));
+        progress.answered(1, 1, WriteAnswer::Acked(Before { version: version(4), live: false }));
+        assert_eq!(progress.verdict(), Verdict::Done);
+        assert_eq!(progress.outcome(), WriteOutcome::Acked(Before { version: version(4), live: false }));
+    }
+
+    #[test]
+    fn one_stale_answer_of_a_majority_write_only_waits() {
+        let mut progress = write_of_three(2, 3);
+        progress.answered(0, 1, WriteAnswer::Stale(version(20)));
+        assert_eq!(progress.verdict(), Verdict::Wait, "retrying now could let one write take effect twice");
+        progress.answered(1, 1, acked());
+        progress.answered(2, 1, acked());
+        assert_eq!(progress.verdict(), Verdict::Done);
+    }
+
+    #[test]
+    fn a_stale_quorum_stamps_anew_above_the_largest_and_ignores_late_answers() {
+        let mut progress = write_of_three(2, 3);
+        progress.answered(0, 1, WriteAnswer::Stale(version(20)));
+        progress.answered(1, 1, WriteAnswer::Stale(version(30)));
+        assert_eq!(progress.verdict(), Verdict::Restamp(version(30)));
+
+        progress.stamp(version(31));
+        (0..3).for_each(|replica| progress.sent(replica, PROCESS));
+        progress.answered(2, 1, acked());
+        assert_eq!(progress.verdict(), Verdict::Wait, "that ack was for the first stamp");
+        progress.answered(0, 2, acked());
+        progress.answered(1, 2, acked());
+        assert_eq!(progress.verdict(), Verdict::Done);
+    }
+
+    #[test]
+    fn gives_up_after_a_few_stamps_and_names_them_all_in_the_revert() {
+        let mut progress = write_of_three(3, 3);
+        for (attempt, stamp) in (1..=STAMPS_MAX).zip(0..) {
+            assert_eq!(progress.attempt(), attempt);
+            progress.answered(0, progress.attempt(), WriteAnswer::Stale(version(1000)));
+            if progress.attempt() < STAMPS_MAX {
+                assert_eq!(progress.verdict(), Verdict::Restamp(version(1000)));
+                progress.stamp(version(1001 + stamp));
+                (0..3).for_each(|replica| progress.sent(replica, PROCESS));
+            }
+        }
+        assert_eq!(progress.verdict(), Verdict::Revert);
+        assert_eq!(progress.stamps().len(), STAMPS_MAX);
+    }
+
+    #[test]
+    fn says_reverted_only_when_every_replica_it_was_sent_to_has_confirmed() {
+        for confirmations in 0..=2_usize {
+            let mut progress = write_of_three(3, 2);
+            progress.answered(0, 1, acked());
+            assert_eq!(progress.verdict(), Verdict::Revert, "the third replica was known to be down");
+            assert!(progress.may_hold(0) && progress.may_hold(1) && !progress.may_hold(2));
+            (0..2).for_each(|_| progress.revert_sent());
+            for replica in 0..2 {
+                assert_eq!(progress.verdict(), Verdict::Wait);
+                let answer = if replica < confirmations { Ok(()) } else { Err("kept".into()) };
+                progress.revert_answered(replica, PROCESS, answer);
+            }
+            assert_eq!(progress.verdict(), Verdict::Done);
+            let reverted = matches!(progress.outcome(), WriteOutcome::Reverted { acks: 1, .. });
+            assert_eq!(reverted, confirmations == 2, "{confirmations} confirmations");
+        }
+    }
+
+    #[test]
+    fn a_restarted_replica_cannot_confirm_for_its_earlier_process() {
+        let mut progress = write_of_three(2, 3);
+        progress.answered(1, 1, lost());
+        progress.answered(2, 1, lost());
+        assert_eq!(progress.verdict(), Verdict::Revert);
+        for (replica, process) in [(0, PROCESS), (1, PROCESS), (2, PROCESS.next())] {
+            progress.revert_sent();
+            progress.revert_answered(replica, process, Ok(()));
+        }
+        assert_eq!(progress.verdict(), Verdict::Done);
+        assert!(matches!(progress.outcome(), WriteOutcome::Indeterminate { acks: 0, .. }));
+    }
+
+    #[test]
+    fn a_replica_that_cannot_be_asked_leaves_the_outcome_open() {
+        let mut progress = write_of_three(2, 2);
+        progress.answered(1, 1, lost());
+        assert_eq!(progress.verdict(), Verdict::Revert);
+        progress.revert_sent();
+        progress.revert_unsent("node-2 is down".into());
+        progress.revert_answered(0, PROCESS, Ok(()));
+        assert_eq!(progress.verdict(), Verdict::Done);
+        assert!(matches!(progress.outcome(), WriteOutcome::Indeterminate { .. }));
+    }
+
+    #[test]
+    fn a_write_handed_to_nobody_is_reverted_by_itself() {
+        let mut progress = write_of_three(1, 0);
+        assert_eq!(progress.verdict(), Verdict::Revert);
+        assert_eq!(progress.verdict(), Verdict::Done);
+        assert_eq!(progress.outcome(), WriteOutcome::Reverted { acks: 0, reason: None });
+    }
+}

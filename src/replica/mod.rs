@@ -1,0 +1,360 @@
+//! One node as its peers see it: it takes their records, shows its own, and says what it may be counted for.
+//!
+//! Peers' commands end here, past the coordinator: from the command straight to the local store. The rules that
+//! concern this node alone stand between: clocks that are too far ahead are refused, and slots that are still
+//! syncing take writes but count for nothing.
+
+mod catch_up;
+pub mod janitor;
+pub mod sync;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::clock::HybridClock;
+use crate::config::ClusterConfig;
+use crate::peer::{
+    CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PROTOCOL_VERSION, PeerReply, PeerRequest,
+    Welcome,
+};
+use crate::ring::{HashRing, NodeIndex, Slot};
+use crate::store::{Copied, LocalKvStore, Lookup, Prior, Reverted, StoreOptions, Written};
+use crate::time::{UnixMs, WallClock};
+use crate::version::{Hlc, StartNumber, Version};
+
+pub use catch_up::SyncingSlots;
+
+/// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
+const OPEN_BYTES_MAX: usize = 256 << 20;
+
+/// So many flushed records are freed on the spot.
+const DEBRIS_FREED_AT_ONCE: usize = 1000;
+
+/// What this node knows of one peer, from introductions and marks.
+#[derive(Debug, Default)]
+struct PeerMemory {
+    /// The highest start number ever seen from it; a later run of its process must exceed it.
+    start: AtomicU64,
+    /// The start number under which it has welcomed this process; 0 before that.
+    welcomed_as: AtomicU64,
+    /// Whether it said last that there are slots for which it counts for nothing.
+    syncing: AtomicBool,
+    /// Whether it counted for nothing at all at any time since this node started: then no earlier run of this node
+    /// has made up a quorum with it, and it held nothing that this node could have missed.
+    seen_blank: AtomicBool,
+    /// Its wall clock less ours when it was measured last, in milliseconds.
+    clock_offset_ms: std::sync::atomic::AtomicI64,
+}
+
+/// This node's share of the cluster: store, clock, ring, and what it knows of its peers.
+pub struct Replica {
+    /// The configuration that all nodes share.
+    pub config: ClusterConfig,
+    /// This node's position among the sorted ids.
+    pub index: NodeIndex,
+    /// Who keeps what.
+    pub ring: HashRing,
+    /// What this node holds.
+    pub store: LocalKvStore,
+    /// The clock that stamps this node's writes.
+    pub clock: HybridClock,
+    /// Where `now` comes from.
+    pub wall: WallClock,
+    /// Slots that count for nothing yet.
+    pub syncing: SyncingSlots,
+    /// Woken whenever a peer was introduced or left, and when this node has caught up.
+    pub changed: Notify,
+    /// The start number that new versions bear. Raised when a peer remembers a higher one of an earlier run.
+    start: AtomicU64,
+    /// The smallest version of this run that this node's coordinator may still take back.
+    lowest_open: AtomicU64,
+    peers: Box<[PeerMemory]>,
+}
+
+impl Replica {
+    /// A node that has just started, without memory, and counts for nothing until it has caught up; a node whose keys
+    /// have no other replica counts at once.
+    #[must_use]
+    pub fn new(config: ClusterConfig, index: NodeIndex, wall: WallClock) -> Self {
+        let ring = config.ring();
+        let replicated = config.replication_factor > 1;
+        let store = LocalKvStore::new(StoreOptions {
+            nodes: config.nodes.len(),
+            replicated,
+            open_ttl_ms: 2 * config.request_timeout_ms,
+            open_bytes_max: OPEN_BYTES_MAX,
+        });
+        let own = |slot: &Slot| replicated && ring.preference_list(*slot).contains(index);
+        let syncing = SyncingSlots::new(Slot::all().filter(own));
+        let start = StartNumber::new(wall.now().0).max(StartNumber::FIRST);
+        Self {
+            index,
+            store,
+            syncing,
+            clock: HybridClock::new(config.max_clock_drift_ms),
+            changed: Notify::new(),
+            start: AtomicU64::new(start.get()),
+            lowest_open: AtomicU64::new(0),
+            peers: config.nodes.iter().map(|_| PeerMemory::default()).collect(),
+            ring,
+            wall,
+            config,
+        }
+    }
+
+    /// The start number of this run, borne by every version that this node stamps.
+    pub fn start(&self) -> StartNumber {
+        StartNumber::new(self.start.load(Ordering::Acquire))
+    }
+
+    /// Publishes that this node's coordinator takes back no version of this run below `lowest_open` any more.
+    pub(crate) fn publish_lowest_open(&self, lowest_open: Hlc, now: UnixMs) {
+        if self.lowest_open.fetch_max(lowest_open.0, Ordering::AcqRel) < lowest_open.0 {
+            // To its own store the coordinator's mark does not come by any link.
+            self.store.advance_watermark(self.index, self.start(), lowest_open, now);
+        }
+    }
+
+    /// Whether `peer` said last that it is syncing and so counts for nothing.
+    pub(crate) fn is_peer_syncing(&self, peer: NodeIndex) -> bool {
+        self.peers[peer.as_usize()].syncing.load(Ordering::Acquire)
+    }
+
+    /// Whether `peer` counted for nothing at all at any time since this node started.
+    pub(crate) fn was_peer_blank(&self, peer: NodeIndex) -> bool {
+        self.peers[peer.as_usize()].seen_blank.load(Ordering::Acquire)
+    }
+
+    /// `peer`'s wall clock less ours when it was last measured, in milliseconds.
+    pub fn clock_offset_ms(&self, peer: NodeIndex) -> i64 {
+        self.peers[peer.as_usize()].clock_offset_ms.load(Ordering::Acquire)
+    }
+
+    /// Live keys in those slots whose first replica among `alive` is this node: the share of this node in a count of
+    /// the whole cluster that counts every key once.
+    pub(crate) fn count_keys(&self, alive: &[NodeIndex]) -> u64 {
+        let first = |slot: &Slot| self.ring.preference_list(*slot).iter().find(|node| alive.contains(node)).copied();
+        Slot::all().filter(|slot| first(slot) == Some(self.index)).map(|slot| self.store.live_keys(slot) as u64).sum()
+    }
+
+    /// Serves one request of the peer `from`; the reply is appended to `out`.
+    pub fn serve(&self, from: NodeIndex, request: PeerRequest<'_>, now: UnixMs, out: &mut Vec<u8>) {
+        match request {
+            PeerRequest::Write { key, value, version, expires_at } => {
+                self.write(key, value, version, expires_at, now).encode(out);
+            }
+            PeerRequest::Copy { key, value, version, expires_at } => {
+                self.copy(key, value, version, expires_at, now).encode(out);
+            }
+            PeerRequest::Revert { key, version } => self.revert(key, version, now).encode(out),
+            PeerRequest::Read { key } => self.read(key, now, out),
+            PeerRequest::Mark(Mark { start, lowest_open, catch_up }) => {
+                self.store.advance_watermark(from, start, lowest_open, now);
+                self.note_catch_up(from, catch_up);
+                PeerReply::Ok.encode(out);
+            }
+            PeerRequest::Keys { slot } => self.keys(slot).encode(out),
+            PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
+            PeerRequest::Clock if self.syncing.count() > 0 => PeerReply::Syncing.encode(out),
+            PeerRequest::Clock => PeerReply::Integer(self.clock.last().0).encode(out),
+            PeerRequest::Flush { version } => self.flush(version, now).encode(out),
+        }
+    }
+
+    fn write(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        version: Version,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> PeerReply {
+        if let Err(drift) = self.clock.observe(version.hlc(), now) {
+            return PeerReply::Drift(drift.to_string());
+        }
+        let slot = Slot::of_key(key);
+        match self.store.write(slot, key, value, expires_at, version, now) {
+            Written::Applied { .. } if self.syncing.contains(slot) => PeerReply::Syncing,
+            Written::Applied { prior: Prior { version, live } } if value.is_none() && version != Version::default() => {
+                PeerReply::Prior { version, live }
+            }
+            Written::Applied { .. } => PeerReply::Ok,
+            Written::Stale(newer) => PeerReply::Stale(newer),
+            Written::Void => PeerReply::Void,
+        }
+    }
+
+    pub(crate) fn copy(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        version: Version,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> PeerReply {
+        if let Err(drift) = self.clock.observe(version.hlc(), now) {
+            return PeerReply::Drift(drift.to_string());
+        }
+        let slot = Slot::of_key(key);
+        match self.store.copy(slot, key, value, expires_at, version, now) {
+            _ if self.syncing.contains(slot) => PeerReply::Syncing,
+            Copied::Newest => PeerReply::Ok,
+            Copied::Older(newer) => PeerReply::Stale(newer),
+        }
+    }
+
+    pub(crate) fn revert(&self, key: &[u8], version: Version, now: UnixMs) -> PeerReply {
+        let slot = Slot::of_key(key);
+        match self.store.revert(slot, key, version, now) {
+            // It may have forgotten, in a restart, that the write was read.
+            _ if self.syncing.contains(slot) => PeerReply::Syncing,
+            Reverted::Confirmed => PeerReply::Ok,
+            Reverted::Kept => PeerReply::Kept,
+        }
+    }
+
+    fn read(&self, key: &[u8], now: UnixMs, out: &mut Vec<u8>) {
+        let slot = Slot::of_key(key);
+        if self.syncing.contains(slot) {
+            return PeerReply::Syncing.encode(out);
+        }
+        self.store.read(slot, key, now, |lookup| match lookup {
+            Lookup::Missing => PeerReply::Missing.encode(out),
+            Lookup::Tombstone { version } => PeerReply::encode_record(version, None, None, out),
+            Lookup::Live(record) => {
+                PeerReply::encode_record(record.version(), record.expires_at(), record.value(), out);
+            }
+        });
+    }
+
+    fn keys(&self, slot: Slot) -> PeerReply {
+        if self.syncing.contains(slot) {
+            return PeerReply::Syncing;
+        }
+        PeerReply::Keys(self.store.versions(slot))
+    }
+
+    pub(crate) fn flush(&self, version: Version, now: UnixMs) -> PeerReply {
+        if let Err(drift) = self.clock.observe(version.hlc(), now) {
+            return PeerReply::Drift(drift.to_string());
+        }
+        let debris = self.store.flush(version);
+        // Freeing millions of records takes a while: not on the way of requests.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if debris.records() > DEBRIS_FREED_AT_ONCE => {
+                drop(runtime.spawn_blocking(move || drop(debris)));
+            }
+            Ok(_) | Err(_) => drop(debris),
+        }
+        PeerReply::Ok
+    }
+
+    /// Catches up on a FLUSHALL that this node has missed.
+    fn learn_flush(&self, mark: Version, now: UnixMs) {
+        if mark > self.store.flush_mark()
+            && let PeerReply::Drift(drift) = self.flush(mark, now)
+        {
+            tracing::warn!(%drift, "cannot catch up on a FLUSHALL");
+        }
+    }
+
+    fn note_catch_up(&self, peer: NodeIndex, state: CatchUp) {
+        let memory = &self.peers[peer.as_usize()];
+        let (is_blank, is_syncing) = (state == CatchUp::Blank, state != CatchUp::Complete);
+        let is_news = is_blank && !memory.seen_blank.swap(true, Ordering::AcqRel);
+        if memory.syncing.swap(is_syncing, Ordering::AcqRel) != is_syncing || is_news {
+            self.changed.notify_waiters();
+        }
+    }
+}
+
+impl LocalNode for Replica {
+    fn introduction(&self) -> Introduction {
+        let settings = self.config.peer_settings();
+        Introduction {
+            cluster: self.config.name.clone(),
+            node: self.config.nodes[self.index.as_usize()].id.clone(),
+            protocol_version: PROTOCOL_VERSION,
+            fingerprint: self.ring.fingerprint().0,
+            settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            start: self.start(),
+            catch_up: self.syncing.state(),
+            flush_mark: self.store.flush_mark(),
+            secret: self.config.secret.as_ref().map(|secret| secret.reveal().as_bytes().to_vec()),
+        }
+    }
+
+    fn introduce(&self, theirs: &Introduction) -> Result<(NodeIndex, Welcome), IntroductionError> {
+        crate::peer::check(&self.introduction(), theirs)?;
+        let peer = self
+            .config
+            .nodes
+            .iter()
+            .position(|node| node.id == theirs.node)
+            .and_then(|position| u16::try_from(position).ok())
+            .map(NodeIndex)
+            .ok_or_else(|| IntroductionError::UnknownNode(theirs.node.clone()))?;
+        let remembered = self.peers[peer.as_usize()].start.fetch_max(theirs.start.get(), Ordering::AcqRel);
+        let now = self.wall.now();
+        self.learn_flush(theirs.flush_mark, now);
+        self.note_catch_up(peer, theirs.catch_up);
+        let welcome = Welcome {
+            node: self.config.nodes[self.index.as_usize()].id.clone(),
+            start: self.start(),
+            remembered: StartNumber::new(remembered),
+            clock: self.clock.last(),
+            wall: now,
+            catch_up: self.syncing.state(),
+            flush_mark: self.store.flush_mark(),
+        };
+        Ok((peer, welcome))
+    }
+
+    fn welcomed(&self, peer: NodeIndex, welcome: &Welcome) -> Result<(), IntroductionError> {
+        let expected = &self.config.nodes[peer.as_usize()].id;
+        if welcome.node != *expected {
+            return Err(IntroductionError::OtherNode { expected: expected.clone(), found: welcome.node.clone() });
+        }
+        let ours = self.start();
+        let memory = &self.peers[peer.as_usize()];
+        let is_known_as = memory.welcomed_as.load(Ordering::Acquire) == ours.get();
+        if welcome.remembered > ours || welcome.remembered == ours && !is_known_as {
+            // That was an earlier run, perhaps started at the same reading of a clock that was set back. The next introduction bears a start number above all that this peer ever saw of this node.
+            let raised = welcome.remembered.next();
+            self.start.fetch_max(raised.get(), Ordering::AcqRel);
+            return Err(IntroductionError::StartTooOld {
+                node: self.config.nodes[self.index.as_usize()].id.clone(),
+                theirs: ours.get(),
+                remembered: welcome.remembered.get(),
+            });
+        }
+        let now = self.wall.now();
+        memory.welcomed_as.store(ours.get(), Ordering::Release);
+        memory.start.fetch_max(welcome.start.get(), Ordering::AcqRel);
+        let offset = i128::from(welcome.wall.0) - i128::from(now.0);
+        memory.clock_offset_ms.store(i64::try_from(offset).unwrap_or(i64::MAX), Ordering::Release);
+        if let Err(drift) = self.clock.observe(welcome.clock, now) {
+            tracing::warn!(peer = %welcome.node, %drift, "the peer's clock is too far ahead; its writes are refused");
+        }
+        self.learn_flush(welcome.flush_mark, now);
+        self.note_catch_up(peer, welcome.catch_up);
+        Ok(())
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            start: self.start(),
+            lowest_open: Hlc(self.lowest_open.load(Ordering::Acquire)),
+            catch_up: self.syncing.state(),
+        }
+    }
+
+    fn handle(&self, from: NodeIndex, request: PeerRequest<'_>, out: &mut Vec<u8>) {
+        self.serve(from, request, self.wall.now(), out);
+    }
+
+    fn link_changed(&self, _peer: NodeIndex, _state: LinkState) {
+        self.changed.notify_waiters();
+    }
+}
