@@ -6,13 +6,17 @@
 //! server → session → command → coordinator → replica → store, peer → ring, codec, version, time, config
 //! ```
 
+pub mod cli;
 pub mod clock;
 pub mod codec;
+pub mod command;
 pub mod config;
 pub mod coordinator;
 pub mod peer;
 pub mod replica;
 pub mod ring;
+pub mod server;
+pub mod session;
 pub mod store;
 pub mod time;
 pub mod version;

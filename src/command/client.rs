@@ -1,0 +1,160 @@
+//! Clients: what the server knows of each connection, for the client itself and for CLIENT LIST and KILL.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::Protocol;
+use crate::ring::NodeIndex;
+use crate::time::UnixMs;
+
+/// What a client said of itself, and what it did last. Shown to other clients by CLIENT LIST.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ClientDescription {
+    /// By CLIENT SETNAME or HELLO SETNAME.
+    pub name: String,
+    /// By CLIENT SETINFO LIB-NAME.
+    pub library_name: String,
+    /// By CLIENT SETINFO LIB-VER.
+    pub library_version: String,
+    /// The version of RESP that it is answered in.
+    pub protocol: Protocol,
+    /// CLIENT NO-EVICT ON.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH ON.
+    pub no_touch: bool,
+    /// The node that it introduced itself as, if it is one.
+    pub peer: Option<NodeIndex>,
+}
+
+/// One connected client. Its session owns it; the registry lends it to others.
+#[derive(Debug)]
+pub struct Client {
+    /// Unique in this run of the process, growing.
+    pub id: u64,
+    /// Its address and port.
+    pub address: String,
+    /// The address and port that it connected to.
+    pub local_address: String,
+    /// When it connected.
+    pub connected_at: UnixMs,
+    /// When it sent something last, in Unix milliseconds.
+    last_active: AtomicU64,
+    /// The name of its last command: an index into the order of [`super::spec::CommandId`] is not needed, a static name is.
+    last_command: Mutex<&'static str>,
+    /// Rarely written and rarely read.
+    description: Mutex<ClientDescription>,
+    /// Ends its session, by CLIENT KILL or when the server stops.
+    pub killed: CancellationToken,
+}
+
+impl Client {
+    /// A change of what the client says of itself.
+    pub fn describe(&self, change: impl FnOnce(&mut ClientDescription)) {
+        change(&mut self.description.lock());
+    }
+
+    /// What the client says of itself.
+    #[must_use]
+    pub fn description(&self) -> ClientDescription {
+        self.description.lock().clone()
+    }
+
+    /// Notes that the client sent this command.
+    pub fn was_active(&self, command: &'static str, now: UnixMs) {
+        self.last_active.store(now.0, Ordering::Relaxed);
+        *self.last_command.lock() = command;
+    }
+
+    /// The line of CLIENT LIST and CLIENT INFO, with Redis' field names.
+    #[must_use]
+    pub fn line(&self, now: UnixMs) -> String {
+        let about = self.description();
+        let seconds_since = |then: u64| now.0.saturating_sub(then) / 1000;
+        let protocol = match about.protocol {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        };
+        let mut flags = String::new();
+        flags.push_str(if about.peer.is_some() { "S" } else { "" });
+        flags.push_str(if about.no_evict { "e" } else { "" });
+        flags.push_str(if about.no_touch { "T" } else { "" });
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        let mut line = String::new();
+        let _ = write!(
+            line,
+            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi=-1 \
+             qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} \
+             user=default redir=-1 resp={protocol} lib-name={} lib-ver={}",
+            self.id,
+            self.address,
+            self.local_address,
+            about.name,
+            seconds_since(self.connected_at.0),
+            seconds_since(self.last_active.load(Ordering::Relaxed)),
+            *self.last_command.lock(),
+            about.library_name,
+            about.library_version,
+        );
+        line
+    }
+}
+
+/// All connected clients, by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    connected: Mutex<BTreeMap<u64, Arc<Client>>>,
+    next_id: AtomicU64,
+}
+
+impl Clients {
+    /// Registers a client that has just connected; `None` if there are `max` already. `stop` ends its session too.
+    pub fn connect(
+        &self,
+        address: String,
+        local_address: String,
+        now: UnixMs,
+        max: usize,
+        stop: &CancellationToken,
+    ) -> Option<Arc<Client>> {
+        let mut connected = self.connected.lock();
+        if connected.len() >= max {
+            return None;
+        }
+        let client = Arc::new(Client {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed) + 1,
+            address,
+            local_address,
+            connected_at: now,
+            last_active: AtomicU64::new(now.0),
+            last_command: Mutex::new("NULL"),
+            description: Mutex::default(),
+            killed: stop.child_token(),
+        });
+        connected.insert(client.id, Arc::clone(&client));
+        Some(client)
+    }
+
+    /// Forgets a client whose session ended.
+    pub fn disconnect(&self, client: &Client) {
+        self.connected.lock().remove(&client.id);
+    }
+
+    /// Every client, oldest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.connected.lock().values().map(Arc::clone).collect()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.connected.lock().len()
+    }
+}

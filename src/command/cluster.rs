@@ -1,0 +1,175 @@
+//! CLUSTER: the ring, told in the words of Redis Cluster.
+//!
+//! A client that knows Redis Cluster finds in these answers which node to ask for a slot, and so asks one that keeps the
+//! key: no hop between nodes. It need not, since any node answers for any key, and it is never redirected. Redis
+//! Cluster has one master per slot and replicas that do not take writes; here all replicas of a slot are equal. So the
+//! "master" is merely the first of the slot's preference list that this node can reach: when a node dies, clients
+//! that ask again are told the next one, without a failover. Nodes that this node cannot reach come last where Redis
+//! names failed nodes too (NODES, SHARDS), and are left out where it does not (SLOTS).
+//!
+//! Node ids are 40 hexadecimal digits made of the node's name, so every node tells the same.
+
+#![expect(clippy::unnecessary_wraps, reason = "all commands have one signature, whether they can fail or not")]
+
+mod view;
+
+use redis_protocol::resp3::types::VerbatimStringFormat;
+
+use crate::codec::reply;
+use crate::config::NodeConfig;
+use crate::peer::LinkState;
+use crate::ring::{NodeId, NodeIndex, Slot, Token};
+
+use super::dispatch::{Context, Flow};
+use super::errors::CommandError;
+use super::integer::parse_i64;
+
+use view::{Health, Member, View};
+
+/// CLUSTER KEYSLOT: the slot of a key.
+pub(super) fn key_slot(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    Ok(context.integer(Slot::of_key(context.request.arg(2)).number().into()))
+}
+
+/// CLUSTER COUNTKEYSINSLOT: the keys of a slot that this node holds; 0 if it is none of the slot's replicas.
+pub(super) fn count_keys_in_slot(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let number = parse_i64(context.request.arg(2)).ok_or(CommandError::NotAnInteger)?;
+    let slot = u16::try_from(number).ok().and_then(Slot::new).ok_or(CommandError::InvalidSlot)?;
+    let keys = context.server.store.replica.store.live_keys(slot);
+    Ok(context.integer(i64::try_from(keys).unwrap_or(i64::MAX)))
+}
+
+/// CLUSTER MYID: this node's id.
+pub(super) fn my_id(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let replica = &context.server.store.replica;
+    let id = shown_id(&replica.config.nodes[replica.index.as_usize()].id);
+    Ok(context.bulk(id))
+}
+
+/// CLUSTER INFO: whether every slot has enough nodes for a write, as this node sees it.
+pub(super) fn info(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let text = view(context).info(context.server.store.replica.config.write_quorum);
+    Ok(verbatim(context, &text))
+}
+
+/// CLUSTER NODES: a line for each node, with the slots that clients are to ask it for.
+pub(super) fn nodes(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let text = view(context).nodes();
+    Ok(verbatim(context, &text))
+}
+
+/// CLUSTER SLOTS: the ranges of slots, each with the nodes to ask.
+pub(super) fn slots(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let view = view(context);
+    view.slots(&mut context.turn.out, context.state.protocol);
+    Ok(Flow::Next)
+}
+
+/// CLUSTER SHARDS: the sets of nodes that keep slots together, each with its slots.
+pub(super) fn shards(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let view = view(context);
+    view.shards(&mut context.turn.out, context.state.protocol);
+    Ok(Flow::Next)
+}
+
+fn verbatim(context: &mut Context<'_>, text: &str) -> Flow {
+    reply::verbatim(&mut context.turn.out, context.state.protocol, &VerbatimStringFormat::Text, text.as_bytes());
+    Flow::Next
+}
+
+/// The ring as this node sees it at the moment.
+fn view(context: &Context<'_>) -> View {
+    let (server, replica) = (context.server, &context.server.store.replica);
+    let member = |(index, node): (NodeIndex, &NodeConfig)| {
+        let (mut host, mut port) = split_address(node.announced());
+        if index == replica.index {
+            // A node on its own may be bound to any address and to any free port; the client knows one that works.
+            if is_wildcard(&host) {
+                host = split_address(&context.client.local_address).0;
+            }
+            port = if port == 0 { server.port } else { port };
+        }
+        Member { id: shown_id(&node.id), host, port, health: health(context, index) }
+    };
+    let members = replica.config.node_indices().zip(&replica.config.nodes).map(member).collect();
+    View::new(members, replica.index, replica.ring.ranges())
+}
+
+/// How this node sees `node`.
+fn health(context: &Context<'_>, node: NodeIndex) -> Health {
+    let store = &context.server.store;
+    let is_me = node == store.replica.index;
+    let is_syncing = if is_me { store.replica.syncing.count() > 0 } else { store.replica.is_peer_syncing(node) };
+    match store.peers.link(node) {
+        LinkState::Down if !is_me => Health::Failed,
+        LinkState::Down | LinkState::Up if is_syncing => Health::Loading,
+        LinkState::Down | LinkState::Up => Health::Online,
+    }
+}
+
+/// The 40 hexadecimal digits by which cluster-aware clients know a node.
+fn shown_id(node: &NodeId) -> String {
+    let [first, second, third] = [0, 1, 2].map(|part| Token::of_label(&format!("{node} {part}")).0);
+    format!("{first:016x}{second:016x}{:08x}", third >> 32)
+}
+
+/// Host, without the brackets of an IPv6 address, and port.
+fn split_address(address: &str) -> (String, u16) {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
+    (host.trim_start_matches('[').trim_end_matches(']').to_owned(), port.parse().unwrap_or_default())
+}
+
+fn is_wildcard(host: &str) -> bool {
+    matches!(host, "0.0.0.0" | "::")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Bench;
+    use super::*;
+
+    #[test]
+    fn ids_are_distinct_stable_and_of_forty_digits() {
+        let ids: Vec<String> = ["node-1", "node-2", "node-11"].map(|name| shown_id(&NodeId::from(name))).into();
+        assert!(ids.iter().all(|id| id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit())), "{ids:?}");
+        assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[1] != ids[2]);
+        assert_eq!(ids[0], shown_id(&NodeId::from("node-1")));
+    }
+
+    #[test]
+    fn addresses_are_told_without_brackets() {
+        assert_eq!(split_address("[::1]:7001"), ("::1".to_owned(), 7001));
+        assert_eq!(split_address("db-1.example:80"), ("db-1.example".to_owned(), 80));
+    }
+
+    #[test]
+    fn slots_are_read_as_strictly_as_redis_reads_them() {
+        let mut bench = Bench::single_node();
+        assert_eq!(bench.ask("CLUSTER KEYSLOT foo"), ":12182\r\n");
+        assert_eq!(bench.ask("CLUSTER COUNTKEYSINSLOT 12182"), ":0\r\n");
+        for slot in ["-1", "16384", "99999"] {
+            assert_eq!(bench.ask(&format!("CLUSTER COUNTKEYSINSLOT {slot}")), "-ERR Invalid slot\r\n");
+        }
+        let error = "-ERR value is not an integer or out of range\r\n";
+        assert_eq!(bench.ask("CLUSTER COUNTKEYSINSLOT abc"), error);
+    }
+
+    #[test]
+    fn nodes_see_themselves_and_their_links() {
+        let mut bench = Bench::three_nodes();
+        bench.peers.set(NodeIndex(1), true);
+        let text = bench.ask("CLUSTER NODES");
+        let id = shown_id(&NodeId::from("node-1"));
+        assert!(text.contains(&format!("{id} 127.0.0.1:7001@7001 myself,master - 0 0 0 connected ")), "{text}");
+        assert!(text.contains(" 127.0.0.1:7002@7002 master - 0 0 0 connected "), "{text}");
+        assert!(text.contains(" 127.0.0.1:7003@7003 master,fail - 0 0 0 disconnected\n"), "{text}");
+        assert_eq!(bench.ask("CLUSTER MYID"), format!("$40\r\n{id}\r\n"));
+    }
+
+    #[test]
+    fn a_node_bound_to_every_address_is_told_by_the_one_that_the_client_used() {
+        let mut bench = Bench::bound_to("0.0.0.0:0");
+        let text = bench.ask("CLUSTER SLOTS");
+        assert!(text.contains("$9\r\n127.0.0.1\r\n:7001\r\n"), "{text}");
+    }
+}

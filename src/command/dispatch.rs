@@ -1,0 +1,156 @@
+//! From a request to the code that serves it: one arm per command, each one call.
+
+use std::sync::Arc;
+
+use redis_protocol::resp3::types::BytesFrame;
+
+use crate::codec::{Request, reply};
+use crate::time::UnixMs;
+
+use super::client::Client;
+use super::errors::CommandError;
+use super::reading::{Reading, TimeUnit};
+use super::server::Server;
+use super::spec::{CommandId, Flags};
+use super::turn::Turn;
+use super::{clients, cluster, connection, info, peering, settings, table};
+
+/// What the session does after a command was dispatched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flow {
+    /// Goes on with the next command.
+    Next,
+    /// Ends the turn and goes on with this command at that argument.
+    More(usize),
+    /// Ends the turn, since this command has to see what those before it did, and dispatches it again.
+    Barrier,
+    /// Ends the turn, does this, and goes on.
+    Await(ClusterWide),
+    /// Ends the turn, sends the replies and closes the connection.
+    Close,
+}
+
+/// Commands that wait for the whole cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ClusterWide {
+    /// DBSIZE.
+    CountKeys,
+    /// FLUSHALL, FLUSHDB.
+    FlushAll,
+}
+
+/// Serves one request of `client`, from argument `from` on if it was begun in an earlier turn.
+pub(crate) fn dispatch(
+    server: &Server,
+    client: &Arc<Client>,
+    state: &mut connection::State,
+    request: &Request,
+    from: usize,
+    now: UnixMs,
+    turn: &mut Turn,
+) -> Flow {
+    let spec = match table::resolve(request.args()) {
+        Ok(spec) => spec,
+        Err(error) => return refuse(&error, turn),
+    };
+    state.last_command = spec.name;
+    let mut context = Context { server, client, state, request, from, now, turn };
+    let served = match spec.flags.contains(Flags::INTERNAL) {
+        true => peering::dispatch(&mut context, spec),
+        false => context.run(spec.id),
+    };
+    served.unwrap_or_else(|error| refuse(&error, turn))
+}
+
+/// Answers with an error; the connection stays.
+fn refuse(error: &CommandError, turn: &mut Turn) -> Flow {
+    reply::error(&mut turn.out, &error.to_string());
+    Flow::Next
+}
+
+/// One command being served.
+pub(crate) struct Context<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) client: &'a Arc<Client>,
+    pub(crate) state: &'a mut connection::State,
+    pub(crate) request: &'a Request,
+    /// The first argument that was not worked on in an earlier turn.
+    pub(crate) from: usize,
+    pub(crate) now: UnixMs,
+    pub(crate) turn: &'a mut Turn,
+}
+
+impl Context<'_> {
+    fn run(&mut self, command: CommandId) -> Result<Flow, CommandError> {
+        use CommandId as Id;
+        match command {
+            Id::Get => Ok(self.read(Reading::Value)),
+            Id::Set => self.write(),
+            Id::MGet => Ok(self.read_many()),
+            Id::MSet => self.write_many(),
+            Id::Del | Id::Unlink => Ok(self.delete()),
+            Id::Exists => Ok(self.count_existing()),
+            Id::StrLen => Ok(self.read(Reading::Length)),
+            Id::Type => Ok(self.read(Reading::Type)),
+            Id::Ttl => Ok(self.read(Reading::Remaining(TimeUnit::Seconds, self.now))),
+            Id::PTtl => Ok(self.read(Reading::Remaining(TimeUnit::Milliseconds, self.now))),
+            Id::ExpireTime => Ok(self.read(Reading::ExpiresAt(TimeUnit::Seconds))),
+            Id::PExpireTime => Ok(self.read(Reading::ExpiresAt(TimeUnit::Milliseconds))),
+            Id::DbSize => Ok(Flow::Await(ClusterWide::CountKeys)),
+            Id::FlushAll | Id::FlushDb => settings::flush(self),
+            Id::Ping => connection::ping(self),
+            Id::Echo => connection::echo(self),
+            Id::Hello => connection::hello(self),
+            Id::Auth => connection::auth(self),
+            Id::Select => connection::select(self),
+            Id::Quit => connection::quit(self),
+            Id::Reset => connection::reset(self),
+            Id::ReadOnly | Id::ReadWrite => Ok(self.ok()),
+            Id::ClientId => clients::id(self),
+            Id::ClientGetName => clients::get_name(self),
+            Id::ClientSetName => clients::set_name(self),
+            Id::ClientSetInfo => clients::set_info(self),
+            Id::ClientInfo => clients::info(self),
+            Id::ClientList => clients::list(self),
+            Id::ClientKill => clients::kill(self),
+            Id::ClientNoEvict => clients::no_evict(self),
+            Id::ClientNoTouch => clients::no_touch(self),
+            Id::Time => settings::time(self),
+            Id::ConfigGet => settings::get(self),
+            Id::Info => info::info(self),
+            Id::ClusterInfo => cluster::info(self),
+            Id::ClusterMyId => cluster::my_id(self),
+            Id::ClusterNodes => cluster::nodes(self),
+            Id::ClusterSlots => cluster::slots(self),
+            Id::ClusterShards => cluster::shards(self),
+            Id::ClusterKeySlot => cluster::key_slot(self),
+            Id::ClusterCountKeysInSlot => cluster::count_keys_in_slot(self),
+            // COMMAND and the HELPs: what the table alone can answer.
+            _ => self.describe(command),
+        }
+    }
+
+    /// Answers `OK`.
+    pub(super) fn ok(&mut self) -> Flow {
+        reply::simple(&mut self.turn.out, "OK");
+        Flow::Next
+    }
+
+    /// Answers with a bulk string.
+    pub(super) fn bulk(&mut self, text: impl AsRef<[u8]>) -> Flow {
+        reply::bulk(&mut self.turn.out, text.as_ref());
+        Flow::Next
+    }
+
+    /// Answers with an integer.
+    pub(super) fn integer(&mut self, number: i64) -> Flow {
+        reply::integer(&mut self.turn.out, number);
+        Flow::Next
+    }
+
+    /// Answers with a reply of any shape.
+    pub(super) fn frame(&mut self, frame: &BytesFrame) -> Flow {
+        reply::frame(&mut self.turn.out, self.state.protocol, frame);
+        Flow::Next
+    }
+}

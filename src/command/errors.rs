@@ -1,0 +1,258 @@
+//! What may be wrong with a command, and the words in which the client is told.
+//!
+//! Client libraries tell errors apart by their text, so these are the words of Redis 7 to the letter (the last alone
+//! is ours: Redis has no commands between nodes). `Display` is the one place that has them; it yields what follows the
+//! `-` of a RESP error. All of these are mistakes of the client; no state has changed when one is reported.
+//!
+//! Bytes of a client that appear in a text are made harmless as in Redis: they end at a NUL, CR and LF become spaces,
+//! and at most [`QUOTE_BYTES_MAX`] of them are repeated (Redis has that bound for names and arguments of unknown
+//! commands alone; here it holds everywhere). Bytes that are not UTF-8 appear as U+FFFD.
+
+use thiserror::Error;
+
+use crate::command::spec::CommandSpec;
+
+/// How many bytes of a name, or of all arguments together, an error repeats.
+pub const QUOTE_BYTES_MAX: usize = 128;
+
+/// Why a command is not executed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum CommandError {
+    /// No command has this name.
+    #[error("ERR unknown command '{name}', with args beginning with: {arguments}")]
+    UnknownCommand {
+        /// The name as the client wrote it.
+        name: String,
+        /// Its first arguments, each in quotes and followed by a space.
+        arguments: String,
+    },
+    /// The command has no such subcommand.
+    #[error("ERR unknown subcommand '{name}'. Try {container} HELP.")]
+    UnknownSubcommand {
+        /// The subcommand as the client wrote it.
+        name: String,
+        /// The command in upper case.
+        container: String,
+    },
+    /// Too few or too many arguments for this command (`get`, `client|setname`).
+    #[error("ERR wrong number of arguments for '{0}' command")]
+    WrongArity(&'static str),
+    /// An option that is unknown, unfinished or in conflict with another.
+    #[error("ERR syntax error")]
+    Syntax,
+    /// An argument that had to be a 64-bit integer.
+    #[error("ERR value is not an integer or out of range")]
+    NotAnInteger,
+    /// A time to live or point in time that is zero, negative or too far away, for this command.
+    #[error("ERR invalid expire time in '{0}' command")]
+    InvalidExpireTime(&'static str),
+    /// The client has to authenticate first.
+    #[error("NOAUTH Authentication required.")]
+    AuthenticationRequired,
+    /// The same, where HELLO came without AUTH.
+    #[error(
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
+         option can be used to authenticate the client and select the RESP protocol version at the same time"
+    )]
+    HelloAuthenticationRequired,
+    /// AUTH with a password where none is configured.
+    #[error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+         configuration is correct?"
+    )]
+    NoPasswordConfigured,
+    /// An unknown user or a wrong password.
+    #[error("WRONGPASS invalid username-password pair or user is disabled.")]
+    WrongPassword,
+    /// SELECT of a database other than 0.
+    #[error("ERR DB index is out of range")]
+    DatabaseOutOfRange,
+    /// HELLO with a version other than 2 and 3.
+    #[error("NOPROTO unsupported protocol version")]
+    UnsupportedProtocol,
+    /// HELLO with a version that is no integer.
+    #[error("ERR Protocol version is not an integer or out of range")]
+    ProtocolVersionNotAnInteger,
+    /// HELLO with an option that is unknown or unfinished.
+    #[error("ERR Syntax error in HELLO option '{0}'")]
+    HelloOption(String),
+    /// CLIENT SETNAME or HELLO SETNAME with a byte outside `!` to `~`.
+    #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
+    ClientName,
+    /// CLIENT SETINFO with such a byte, for this attribute.
+    #[error("ERR {0} cannot contain spaces, newlines or special characters.")]
+    ClientAttribute(&'static str),
+    /// CLIENT SETINFO with an attribute that does not exist.
+    #[error("ERR Unrecognized option '{0}'")]
+    UnknownClientAttribute(String),
+    /// CLIENT LIST ID with something that is no id.
+    #[error("ERR Invalid client ID")]
+    InvalidClientId,
+    /// CLIENT KILL ID with something that is no id.
+    #[error("ERR client-id should be greater than 0")]
+    ClientIdNotPositive,
+    /// CLIENT KILL with an address that no client has.
+    #[error("ERR No such client")]
+    NoSuchClient,
+    /// CLIENT LIST or KILL with a type that does not exist.
+    #[error("ERR Unknown client type '{0}'")]
+    UnknownClientType(String),
+    /// CLIENT KILL with a user that does not exist.
+    #[error("ERR No such user '{0}'")]
+    NoSuchUser(String),
+    /// A slot outside 0 to 16383.
+    #[error("ERR Invalid slot")]
+    InvalidSlot,
+    /// COMMAND GETKEYS of an unknown command.
+    #[error("ERR Invalid command specified")]
+    GetKeysUnknownCommand,
+    /// COMMAND GETKEYS of a command that takes no keys.
+    #[error("ERR The command has no key arguments")]
+    GetKeysWithoutKeys,
+    /// COMMAND GETKEYS of a command with too few or too many arguments.
+    #[error("ERR Invalid number of arguments specified for command")]
+    GetKeysWrongArity,
+    /// A command between nodes on a connection that has not introduced itself as a node.
+    #[error(
+        "NOPERM the '{0}' command is for nodes of this cluster; a connection has to introduce itself by RHELLO first"
+    )]
+    NotIntroduced(&'static str),
+}
+
+impl CommandError {
+    /// No command is called `name`, which came with these arguments.
+    #[must_use]
+    pub fn unknown_command<'a>(name: &[u8], arguments: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::UnknownCommand { name: quotable(name), arguments: quote_arguments(arguments) }
+    }
+
+    /// `container` has no subcommand `name`.
+    #[must_use]
+    pub fn unknown_subcommand(container: &CommandSpec, name: &[u8]) -> Self {
+        Self::UnknownSubcommand { name: quotable(name), container: container.name.to_ascii_uppercase() }
+    }
+
+    /// HELLO has no `option`, or it lacks its arguments.
+    #[must_use]
+    pub fn hello_option(option: &[u8]) -> Self {
+        Self::HelloOption(quotable(option))
+    }
+
+    /// CLIENT SETINFO has no `attribute`.
+    #[must_use]
+    pub fn unknown_client_attribute(attribute: &[u8]) -> Self {
+        Self::UnknownClientAttribute(quotable(attribute))
+    }
+
+    /// There is no type of client called `name`.
+    #[must_use]
+    pub fn unknown_client_type(name: &[u8]) -> Self {
+        Self::UnknownClientType(quotable(name))
+    }
+
+    /// There is no user called `name`.
+    #[must_use]
+    pub fn no_such_user(name: &[u8]) -> Self {
+        Self::NoSuchUser(quotable(name))
+    }
+}
+
+/// A client's bytes as they may stand in a line of text.
+fn quotable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(cut(bytes, QUOTE_BYTES_MAX)).replace(['\r', '\n'], " ")
+}
+
+/// Arguments in quotes, a space after each, until [`QUOTE_BYTES_MAX`] bytes are reached; the last may be cut short.
+fn quote_arguments<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut text = Vec::new();
+    for argument in arguments {
+        // The quotes around an argument may take the text past the bound, by three bytes at most.
+        let Some(room) = QUOTE_BYTES_MAX.checked_sub(text.len()).filter(|&room| room > 0) else { break };
+        text.push(b'\'');
+        text.extend_from_slice(cut(argument, room));
+        text.extend_from_slice(b"' ");
+    }
+    String::from_utf8_lossy(&text).replace(['\r', '\n'], " ")
+}
+
+/// The start of `bytes`: up to the first NUL, and no more than `bytes_max`.
+fn cut(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    let window = &bytes[..bytes.len().min(bytes_max)];
+    &window[..memchr::memchr(0, window).unwrap_or(window.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::table;
+
+    // The texts were read off redis-server 7.0.15; CLIENT SETINFO, which it lacks, has those of 7.2.
+
+    fn unknown(name: &str, arguments: &[&str]) -> String {
+        let arguments = arguments.iter().map(|argument| argument.as_bytes());
+        CommandError::unknown_command(name.as_bytes(), arguments).to_string()
+    }
+
+    #[test]
+    fn an_unknown_command_is_named_with_its_arguments() {
+        assert_eq!(unknown("foo", &[]), "ERR unknown command 'foo', with args beginning with: ");
+        assert_eq!(unknown("FOO", &["a", ""]), "ERR unknown command 'FOO', with args beginning with: 'a' '' ");
+        assert_eq!(unknown("", &[]), "ERR unknown command '', with args beginning with: ");
+    }
+
+    #[test]
+    fn long_names_and_arguments_are_cut_where_redis_cuts_them() {
+        let (x, a) = ("x".repeat(128), "a".repeat(128));
+        let expected = format!("ERR unknown command '{x}', with args beginning with: '{a}' ");
+        assert_eq!(unknown(&"x".repeat(200), &[&"a".repeat(200), &"b".repeat(200)]), expected);
+        let abc = "'abc' ".repeat(21);
+        let expected = format!("ERR unknown command 'foo', with args beginning with: {abc}'ab' ");
+        assert_eq!(unknown("foo", &["abc"; 100]), expected);
+    }
+
+    #[test]
+    fn line_ends_and_nuls_cannot_break_the_reply() {
+        let expected = "ERR unknown command 'f  oo', with args beginning with: 'a  b' 'c' ";
+        assert_eq!(unknown("f\r\noo", &["a\r\nb", "c\0d"]), expected);
+        assert_eq!(unknown("foo\0bar", &[]), "ERR unknown command 'foo', with args beginning with: ");
+        let raw = CommandError::unknown_command(b"\xff\r", [b"\xfe\n".as_slice()]).to_string();
+        assert!(!raw.contains(['\r', '\n']));
+    }
+
+    #[test]
+    fn an_unknown_subcommand_points_to_help() {
+        let client = table::lookup(b"client").unwrap();
+        let text = |name: &[u8]| CommandError::unknown_subcommand(client, name).to_string();
+        assert_eq!(text(b"FoO"), "ERR unknown subcommand 'FoO'. Try CLIENT HELP.");
+        assert_eq!(text(b"f\r\nx"), "ERR unknown subcommand 'f  x'. Try CLIENT HELP.");
+        assert_eq!(text(&[b'y'; 300]), format!("ERR unknown subcommand '{}'. Try CLIENT HELP.", "y".repeat(128)));
+    }
+
+    #[test]
+    fn texts_with_one_word_of_the_client_are_those_of_redis() {
+        for (error, text) in [
+            (CommandError::WrongArity("client|setname"), "ERR wrong number of arguments for 'client|setname' command"),
+            (CommandError::InvalidExpireTime("set"), "ERR invalid expire time in 'set' command"),
+            (CommandError::hello_option(b"foo"), "ERR Syntax error in HELLO option 'foo'"),
+            (CommandError::unknown_client_type(b"foo"), "ERR Unknown client type 'foo'"),
+            (CommandError::no_such_user(b"foo"), "ERR No such user 'foo'"),
+            (CommandError::unknown_client_attribute(b"foo"), "ERR Unrecognized option 'foo'"),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn long_texts_have_no_gap_where_their_source_lines_join() {
+        assert_eq!(
+            CommandError::NoPasswordConfigured.to_string(),
+            "ERR AUTH <password> called without any password configured for the default user. \
+             Are you sure your configuration is correct?"
+        );
+        assert_eq!(
+            CommandError::HelloAuthenticationRequired.to_string(),
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
+             option can be used to authenticate the client and select the RESP protocol version at the same time"
+        );
+    }
+}

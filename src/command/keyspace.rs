@@ -1,0 +1,191 @@
+//! Commands on keys. What this node can answer alone is answered on the spot; the rest is launched with the turn.
+
+use bytes::Bytes;
+
+use crate::codec::{Request, reply};
+use crate::ring::Slot;
+use crate::store::Lookup;
+use crate::time::UnixMs;
+
+use super::dispatch::{Context, Flow};
+use super::errors::CommandError;
+use super::expiry::parse_set_options;
+use super::reading::{self, Reading};
+use super::turn::{Fold, PartialFold};
+
+/// Keys of one command that are worked on before other clients get their turn.
+const KEYS_PER_TURN_MAX: usize = 1024;
+
+impl Context<'_> {
+    /// GET, STRLEN, TYPE, TTL and their kin: one key, one record, one answer.
+    pub(super) fn read(&mut self, form: Reading) -> Flow {
+        let request = self.request;
+        let slot = Slot::of_key(request.arg(1));
+        if self.turn.has_write_of(slot) {
+            return Flow::Barrier;
+        }
+        self.read_key(request, 1, slot, form);
+        Flow::Next
+    }
+
+    fn read_key(&mut self, request: &Request, argument: usize, slot: Slot, form: Reading) {
+        let (out, protocol) = (&mut self.turn.out, self.state.protocol);
+        let here = self.server.store.read_here(slot, request.arg(argument), self.now, |lookup| {
+            reading::lookup(form, lookup, protocol, out);
+        });
+        if here.is_none() {
+            self.turn.read(slot, request.bytes(argument));
+            self.turn.note(1, Fold::Read(form), protocol);
+        }
+    }
+
+    /// MGET. A failure of one key fails the whole, unless the keys are too many for one turn: then it stands in that
+    /// key's place.
+    pub(super) fn read_many(&mut self) -> Flow {
+        let (request, from) = (self.request, self.from.max(1));
+        let (end, until) = self.share(request, from, 1);
+        if (from..end).any(|argument| self.turn.has_write_of(Slot::of_key(request.arg(argument)))) {
+            return Flow::Barrier;
+        }
+        let (at, first) = (self.turn.out.len(), self.turn.notes());
+        if from == 1 {
+            reply::array(&mut self.turn.out, request.len() - 1);
+        }
+        for argument in from..end {
+            if argument > from && self.turn.is_full() {
+                return Flow::More(argument);
+            }
+            self.read_key(request, argument, Slot::of_key(request.arg(argument)), Reading::Value);
+        }
+        if from == 1 && until == Until::End && self.turn.notes() > first {
+            self.turn.note_whole(at, first, self.state.protocol);
+        }
+        until.flow(end)
+    }
+
+    /// EXISTS: every mention of a key that has a value counts.
+    pub(super) fn count_existing(&mut self) -> Flow {
+        let (request, from) = (self.request, self.from.max(1));
+        let (end, until) = self.share(request, from, 1);
+        if (from..end).any(|argument| self.turn.has_write_of(Slot::of_key(request.arg(argument)))) {
+            return Flow::Barrier;
+        }
+        let mut launched = 0;
+        for argument in from..end {
+            if argument > from && self.turn.is_full() {
+                self.conclude(launched, Until::More, Fold::Existing, PartialFold::Existing);
+                return Flow::More(argument);
+            }
+            let slot = Slot::of_key(request.arg(argument));
+            let is_live = |lookup: Lookup<'_>| lookup.live().is_some();
+            match self.server.store.read_here(slot, request.arg(argument), self.now, is_live) {
+                Some(live) => self.turn.tally.count += i64::from(live),
+                None => {
+                    self.turn.read(slot, request.bytes(argument));
+                    launched += 1;
+                }
+            }
+        }
+        self.conclude(launched, until, Fold::Existing, PartialFold::Existing);
+        until.flow(end)
+    }
+
+    /// DEL, UNLINK: counts the keys that had a value.
+    pub(super) fn delete(&mut self) -> Flow {
+        let (request, from) = (self.request, self.from.max(1));
+        let (end, until) = self.share(request, from, 1);
+        if (from..end).any(|argument| self.turn.has_read_of(Slot::of_key(request.arg(argument)))) {
+            return Flow::Barrier;
+        }
+        let mut launched = 0;
+        for argument in from..end {
+            let slot = Slot::of_key(request.arg(argument));
+            match self.server.store.write_here(slot, request.arg(argument), None, None, self.now) {
+                Some(before) => self.turn.tally.count += i64::from(before.live),
+                None => {
+                    self.turn.write(slot, request.bytes(argument), None, None);
+                    launched += 1;
+                }
+            }
+        }
+        self.conclude(launched, until, Fold::Deleted, PartialFold::Deleted);
+        until.flow(end)
+    }
+
+    /// MSET: each pair is a write of its own; `OK` once all have their quorum.
+    pub(super) fn write_many(&mut self) -> Result<Flow, CommandError> {
+        let (request, from) = (self.request, self.from.max(1));
+        if request.len() % 2 == 0 {
+            return Err(CommandError::WrongArity("mset"));
+        }
+        let (end, until) = self.share(request, from, 2);
+        let keys = (from..end).step_by(2);
+        if keys.clone().any(|argument| self.turn.has_read_of(Slot::of_key(request.arg(argument)))) {
+            return Ok(Flow::Barrier);
+        }
+        let mut launched = 0;
+        for argument in keys {
+            launched += usize::from(self.write_key(request, argument, Slot::of_key(request.arg(argument)), None));
+        }
+        self.conclude(launched, until, Fold::Stored, PartialFold::Stored);
+        Ok(until.flow(end))
+    }
+
+    /// SET key value [EX seconds | PX milliseconds | EXAT seconds | PXAT milliseconds].
+    pub(super) fn write(&mut self) -> Result<Flow, CommandError> {
+        let request = self.request;
+        let options = match request.len() {
+            3 => None,
+            _ => parse_set_options(request.args().skip(3), self.now)?.expires_at,
+        };
+        let slot = Slot::of_key(request.arg(1));
+        if self.turn.has_read_of(slot) {
+            return Ok(Flow::Barrier);
+        }
+        match self.write_key(request, 1, slot, options) {
+            true => self.turn.note(1, Fold::Stored, self.state.protocol),
+            false => reply::simple(&mut self.turn.out, "OK"),
+        }
+        Ok(Flow::Next)
+    }
+
+    /// Writes the pair at `argument`; whether it was launched rather than done on the spot.
+    fn write_key(&mut self, request: &Request, argument: usize, slot: Slot, expires_at: Option<UnixMs>) -> bool {
+        let (key, value) = (request.arg(argument), request.arg(argument + 1));
+        if self.server.store.write_here(slot, key, Some(value), expires_at, self.now).is_some() {
+            return false;
+        }
+        let value: Bytes = request.bytes(argument + 1);
+        self.turn.write(slot, request.bytes(argument), Some(value), expires_at);
+        true
+    }
+
+    /// How far this turn gets with a command of many keys, `step` arguments each.
+    fn share(&self, request: &Request, from: usize, step: usize) -> (usize, Until) {
+        let keys = KEYS_PER_TURN_MAX.min(self.turn.room().max(1));
+        let end = from.saturating_add(keys * step);
+        if end < request.len() { (end, Until::More) } else { (request.len(), Until::End) }
+    }
+
+    /// Notes what has to come of `launched` operations: the reply, or a part of it.
+    fn conclude(&mut self, launched: usize, until: Until, whole: Fold, part: PartialFold) {
+        let fold = if until == Until::End { whole } else { Fold::Partial(part) };
+        self.turn.note(launched, fold, self.state.protocol);
+    }
+}
+
+/// Whether a command's last key was reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    End,
+    More,
+}
+
+impl Until {
+    fn flow(self, end: usize) -> Flow {
+        match self {
+            Self::End => Flow::Next,
+            Self::More => Flow::More(end),
+        }
+    }
+}

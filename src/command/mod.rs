@@ -1,0 +1,45 @@
+//! Commands: what clients may ask, and in which words they are answered.
+//!
+//! A command never sees a socket: it gets a request, appends its reply to the [`Turn`] or launches operations whose
+//! outcomes become it, and says how the session goes on. A request is first resolved against the [`table`], which
+//! settles name, subcommand and number of arguments; its arguments are read by [`integer`], [`expiry`] and [`glob`];
+//! whatever is wrong with it becomes a [`errors::CommandError`], whose text is Redis' own to the letter, since client
+//! libraries match on it. COMMAND and HELP are answered from the same table by [`introspect`] and [`help`], so that
+//! they cannot disagree with what is offered.
+
+mod argument;
+mod client;
+mod clients;
+mod cluster;
+mod cluster_wide;
+mod connection;
+mod describe;
+mod dispatch;
+pub mod errors;
+pub mod expiry;
+mod frame;
+pub mod glob;
+pub mod help;
+mod info;
+pub mod integer;
+pub mod introspect;
+mod keyspace;
+mod pace;
+mod peering;
+mod reading;
+mod server;
+mod settings;
+pub mod spec;
+mod specs;
+pub mod table;
+#[cfg(test)]
+mod testing;
+mod turn;
+
+pub use client::{Client, ClientDescription, Clients};
+pub use connection::State;
+pub use server::{Server, Statistics};
+pub use turn::Turn;
+
+pub(crate) use cluster_wide::ask_cluster;
+pub(crate) use dispatch::{ClusterWide, Flow, dispatch};

@@ -1,0 +1,42 @@
+//! Commands between nodes: by the same door as a client's, then straight to the local store, past the coordinator.
+//!
+//! Only a connection that has introduced itself as a node of this cluster may use them; otherwise any client could
+//! forge a version.
+
+use crate::codec::reply;
+use crate::peer::{PeerRequest, answer_introduction};
+
+use super::dispatch::{Context, Flow};
+use super::errors::CommandError;
+use super::spec::{CommandId, CommandSpec};
+
+/// Serves one command of a peer.
+pub(super) fn dispatch(context: &mut Context<'_>, spec: &'static CommandSpec) -> Result<Flow, CommandError> {
+    if spec.id == CommandId::RHello {
+        return Ok(introduce(context));
+    }
+    let peer = context.state.peer.ok_or(CommandError::NotIntroduced(spec.name))?;
+    let replica = &context.server.store.replica;
+    match PeerRequest::parse(context.request) {
+        Ok(request) => replica.serve(peer, request, context.now, &mut context.turn.out),
+        Err(error) => reply::error(&mut context.turn.out, &format!("ERR {error}")),
+    }
+    Ok(Flow::Next)
+}
+
+/// RHELLO: who the connection is, and whether the two nodes belong together. A refusal ends what an earlier
+/// introduction allowed.
+fn introduce(context: &mut Context<'_>) -> Flow {
+    let replica = &context.server.store.replica;
+    let args: Vec<&[u8]> = context.request.args().collect();
+    let address = &context.client.address;
+    let introduced = answer_introduction(&**replica, &args, &mut context.turn.out);
+    match &introduced {
+        Ok(peer) => tracing::debug!(peer = %replica.config.nodes[peer.as_usize()].id, %address, "introduced"),
+        Err(error) => tracing::warn!(%address, %error, "refused a peer's introduction"),
+    }
+    let peer = introduced.ok();
+    context.state.peer = peer;
+    context.client.describe(|about| about.peer = peer);
+    Flow::Next
+}

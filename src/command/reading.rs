@@ -1,0 +1,75 @@
+//! What a read command answers about the record that was found.
+
+use crate::codec::{Protocol, reply};
+use crate::coordinator::Found;
+use crate::store::Lookup;
+use crate::time::UnixMs;
+
+/// What is asked about a key's record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reading {
+    /// GET: the value.
+    Value,
+    /// STRLEN: its length in bytes.
+    Length,
+    /// TYPE: what kind of value it is.
+    Type,
+    /// TTL, PTTL: how much longer it lives, seen from this moment.
+    Remaining(TimeUnit, UnixMs),
+    /// EXPIRETIME, PEXPIRETIME: when it expires.
+    ExpiresAt(TimeUnit),
+}
+
+/// In which unit a time is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TimeUnit {
+    Seconds,
+    Milliseconds,
+}
+
+/// Answers from what this node shows itself, without a copy of the value.
+pub(crate) fn lookup(reading: Reading, lookup: Lookup<'_>, protocol: Protocol, out: &mut Vec<u8>) {
+    match lookup {
+        Lookup::Missing | Lookup::Tombstone { .. } => answer(reading, None, protocol, out),
+        Lookup::Live(record) => {
+            answer(reading, record.value().map(|value| (value, record.expires_at())), protocol, out);
+        }
+    }
+}
+
+/// Answers from what a quorum found.
+pub(crate) fn found(reading: Reading, found: Option<&Found>, protocol: Protocol, out: &mut Vec<u8>) {
+    let live = found.and_then(|found| found.value.as_deref().map(|value| (value, found.expires_at)));
+    answer(reading, live, protocol, out);
+}
+
+/// Answers from the live value and its expiry, if there is one.
+fn answer(reading: Reading, live: Option<(&[u8], Option<UnixMs>)>, protocol: Protocol, out: &mut Vec<u8>) {
+    match (reading, live) {
+        (Reading::Value, Some((value, _))) => reply::bulk(out, value),
+        (Reading::Value, None) => reply::null(out, protocol),
+        (Reading::Length, live) => reply::integer(out, integer(live.map_or(0, |(value, _)| value.len() as u64))),
+        (Reading::Type, Some(_)) => reply::simple(out, "string"),
+        (Reading::Type, None) => reply::simple(out, "none"),
+        (Reading::Remaining(..) | Reading::ExpiresAt(_), None) => reply::integer(out, -2),
+        (Reading::Remaining(..) | Reading::ExpiresAt(_), Some((_, None))) => reply::integer(out, -1),
+        (Reading::Remaining(unit, now), Some((_, Some(at)))) => {
+            let rest = at.0.saturating_sub(now.0);
+            // Redis rounds to the nearest second.
+            reply::integer(
+                out,
+                integer(if unit == TimeUnit::Seconds { rest.saturating_add(500) / 1000 } else { rest }),
+            );
+        }
+        (Reading::ExpiresAt(unit), Some((_, Some(at)))) => {
+            reply::integer(
+                out,
+                integer(if unit == TimeUnit::Seconds { at.0.saturating_add(500) / 1000 } else { at.0 }),
+            );
+        }
+    }
+}
+
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,54 @@
+//! What commands work with: the parts of one node, as one sees them from a session.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::config::ServerConfig;
+use crate::coordinator::ConsistentHashingKvStore;
+use crate::time::UnixMs;
+
+use super::client::Clients;
+
+/// Counters for INFO. Each is added to by sessions and only ever read otherwise.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections turned away because of `max_clients`.
+    pub rejected_connections: AtomicU64,
+    /// Commands served, peers' ones included.
+    pub commands: AtomicU64,
+    /// Bytes received from clients and peers.
+    pub input_bytes: AtomicU64,
+    /// Bytes sent to clients and peers.
+    pub output_bytes: AtomicU64,
+    /// Connections closed for what they sent.
+    pub protocol_errors: AtomicU64,
+}
+
+impl Statistics {
+    /// Adds `amount` to one of the counters.
+    pub fn add(counter: &AtomicU64, amount: usize) {
+        counter.fetch_add(amount as u64, Ordering::Relaxed);
+    }
+}
+
+/// One node, from a command's point of view.
+pub struct Server {
+    /// The keys, wherever they are.
+    pub store: ConsistentHashingKvStore,
+    /// What this node decides for itself.
+    pub settings: ServerConfig,
+    /// The file that describes the cluster, as an absolute path; `None` for a node without one.
+    pub config_file: Option<PathBuf>,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Counters for INFO.
+    pub statistics: Statistics,
+    /// When the process started.
+    pub started_at: UnixMs,
+    /// 40 hexadecimal digits that tell this run of the process from others.
+    pub run_id: String,
+    /// The TCP port that clients connect to.
+    pub port: u16,
+}

@@ -1,0 +1,70 @@
+//! Commands between nodes: refused without an introduction, and left out of every answer to clients.
+
+use crate::command::spec::{Argument, ArgumentKind, CommandId, CommandSpec, Flags, Group, KeySpec};
+
+const VERSION: Argument = Argument::new("version", ArgumentKind::String);
+const VALUE: Argument = Argument::new("value", ArgumentKind::String);
+const INTERNAL: Flags = Flags::INTERNAL.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE);
+const WRITE: Flags = INTERNAL.and(Flags::WRITE).and(Flags::FAST);
+const READ: Flags = INTERNAL.and(Flags::READONLY);
+
+pub(super) const COMMANDS: &[CommandSpec] = &[
+    command(CommandId::RHello, "rhello", -3, "Introduces a node, by words with a value each.")
+        .flags(INTERNAL.and(Flags::NO_AUTH))
+        .arguments(&[Argument::block(
+            "word_value",
+            &[Argument::new("word", ArgumentKind::String), Argument::new("value", ArgumentKind::String)],
+        )
+        .multiple()]),
+    command(CommandId::RSet, "rset", -4, "Writes a fresh record.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["OW", "update"]))
+        .arguments(&[
+            Argument::key(),
+            VALUE,
+            VERSION,
+            Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime).token("PXAT").optional(),
+        ]),
+    command(CommandId::RDel, "rdel", 3, "Writes a fresh tombstone and says whether it hid a value.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["RM", "delete"]))
+        .arguments(&[Argument::key(), VERSION]),
+    command(
+        CommandId::RCopy,
+        "rcopy",
+        -4,
+        "Hands over a record that another replica holds, without a value a tombstone.",
+    )
+    .flags(WRITE)
+    .keys(KeySpec::first(&["OW", "update"]))
+    .arguments(&[Argument::key(), VERSION, Argument::new("expiry", ArgumentKind::String), VALUE.optional()]),
+    command(CommandId::RRevert, "rrevert", 3, "Takes an open version back.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["RM", "delete"]))
+        .arguments(&[Argument::key(), VERSION]),
+    command(CommandId::RGet, "rget", 2, "Returns the record that is shown here.")
+        .flags(READ.and(Flags::FAST))
+        .keys(KeySpec::first(&["RO", "access"]))
+        .arguments(&[Argument::key()]),
+    command(CommandId::RMark, "rmark", 4, "Moves the sender's watermark: lower versions are decided.")
+        .flags(INTERNAL.and(Flags::FAST))
+        .arguments(&[
+            Argument::new("start", ArgumentKind::String),
+            Argument::new("lowest-open", ArgumentKind::String),
+            Argument::new("state", ArgumentKind::String),
+        ]),
+    command(CommandId::RKeys, "rkeys", 2, "Returns the versions of all records of a slot.")
+        .flags(READ)
+        .arguments(&[Argument::new("slot", ArgumentKind::Integer)]),
+    command(CommandId::RCount, "rcount", 2, "Counts the live keys that this node answers for among the given nodes.")
+        .flags(READ)
+        .arguments(&[Argument::new("nodes", ArgumentKind::String)]),
+    command(CommandId::RClock, "rclock", 1, "Reads the hybrid clock.").flags(INTERNAL.and(Flags::FAST)),
+    command(CommandId::RFlush, "rflush", 2, "Drops everything older than a version, now and later.")
+        .flags(INTERNAL.and(Flags::WRITE))
+        .arguments(&[VERSION]),
+];
+
+const fn command(id: CommandId, name: &'static str, arity: i8, summary: &'static str) -> CommandSpec {
+    CommandSpec::new(id, name, arity, summary).filed(Group::Internal, "0.1.0", "O(1)")
+}

@@ -1,0 +1,21 @@
+//! The descriptions of all commands, a file per subject.
+//!
+//! Arity, flags, keys and categories are those that redis-server 7.0.15 reports (a test holds them against its
+//! answers); the sentences are our own. Two things differ from Redis on purpose. Tips that tell a client to ask every
+//! shard and add up the answers are left out where any one node answers for the whole cluster: DBSIZE summed over
+//! nodes would count each key several times. And options that are not offered are not listed.
+
+mod client;
+mod cluster;
+mod connection;
+mod data;
+mod internal;
+mod server;
+
+use crate::command::spec::CommandSpec;
+
+/// Every command and container, those between nodes too.
+pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
+    let public = [data::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
+    public.into_iter().chain([internal::COMMANDS]).flatten()
+}

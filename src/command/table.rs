@@ -1,0 +1,178 @@
+//! The command table: from a request's first words to the command that is meant.
+//!
+//! Every request passes here, so a name is folded to lower case on the stack and looked up in a map that is built
+//! once. Names that are longer than any command's are unknown without a look.
+
+use std::sync::LazyLock;
+
+use fnv::FnvHashMap;
+
+pub use super::spec::{Argument, ArgumentKind, Categories, CommandId, CommandSpec, Flags, Group, KeySpec};
+use crate::command::errors::CommandError;
+use crate::command::specs;
+
+/// The longest name of a command, container or not, that the table takes.
+const NAME_BYTES_MAX: usize = 24;
+
+static COMMANDS: LazyLock<FnvHashMap<&'static [u8], &'static CommandSpec>> =
+    LazyLock::new(|| specs::all().map(|spec| (spec.name.as_bytes(), spec)).collect());
+
+/// The command with this name in any case, whether for clients or between nodes; never a subcommand.
+///
+/// ```
+/// use ringkv::command::table::{CommandId, lookup};
+/// assert_eq!(lookup(b"mGet").map(|spec| spec.id), Some(CommandId::MGet));
+/// assert!(lookup(b"lpush").is_none());
+/// ```
+#[must_use]
+pub fn lookup(name: &[u8]) -> Option<&'static CommandSpec> {
+    let mut folded = [0; NAME_BYTES_MAX];
+    let folded = folded.get_mut(..name.len())?;
+    folded.copy_from_slice(name);
+    folded.make_ascii_lowercase();
+    COMMANDS.get(&*folded).copied()
+}
+
+/// The subcommand of `container` with this name in any case.
+#[must_use]
+pub fn lookup_subcommand(container: &CommandSpec, name: &[u8]) -> Option<&'static CommandSpec> {
+    container.subcommands.iter().find(|spec| spec.short_name().as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// The command or subcommand that a request asks for; its number of arguments is right.
+///
+/// # Errors
+/// The command or subcommand is unknown, or the number of arguments is wrong. Redis reports these before it asks for
+/// authentication, and so should the caller.
+pub fn resolve<'a>(mut args: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<&'static CommandSpec, CommandError> {
+    let len = args.len();
+    let name = args.next().unwrap_or_default();
+    let Some(command) = lookup(name) else {
+        return Err(CommandError::unknown_command(name, args));
+    };
+    let spec = match args.next() {
+        Some(name) if !command.subcommands.is_empty() => {
+            lookup_subcommand(command, name).ok_or_else(|| CommandError::unknown_subcommand(command, name))?
+        }
+        _ => command,
+    };
+    if spec.accepts(len) { Ok(spec) } else { Err(CommandError::WrongArity(spec.name)) }
+}
+
+/// Every command that clients may see, containers but not their subcommands.
+pub fn visible() -> impl Iterator<Item = &'static CommandSpec> {
+    specs::all().filter(|spec| !spec.is_internal())
+}
+
+/// The visible command with this name, or subcommand with this `container|subcommand`, in any case.
+#[must_use]
+pub fn find(full_name: &[u8]) -> Option<&'static CommandSpec> {
+    let mut words = full_name.splitn(2, |&byte| byte == b'|');
+    let command = lookup(words.next()?).filter(|spec| !spec.is_internal())?;
+    words.next().map_or(Some(command), |name| lookup_subcommand(command, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn resolved(request: &str) -> Result<CommandId, String> {
+        let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        resolve(args.iter().copied()).map(|spec| spec.id).map_err(|error| error.to_string())
+    }
+
+    fn everything() -> impl Iterator<Item = &'static CommandSpec> {
+        specs::all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_nothing_else_is() {
+        for name in ["get", "GET", "gEt"] {
+            assert_eq!(lookup(name.as_bytes()).map(|spec| spec.id), Some(CommandId::Get));
+        }
+        for name in ["", "ge", "gett", "get ", "get\0", "client|id", "a name that is longer than any command's"] {
+            assert!(lookup(name.as_bytes()).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_command_is_found_under_its_own_name() {
+        for spec in specs::all() {
+            assert_eq!(lookup(spec.name.to_ascii_uppercase().as_bytes()), Some(spec));
+            for inner in spec.subcommands {
+                assert_eq!(lookup_subcommand(spec, inner.short_name().to_ascii_uppercase().as_bytes()), Some(inner));
+                assert_eq!(inner.name, format!("{}|{}", spec.name, inner.short_name()));
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_ids_are_unique_and_names_fit() {
+        let (mut names, mut ids) = (HashSet::new(), HashSet::new());
+        for spec in everything() {
+            assert!(names.insert(spec.name) && ids.insert(spec.id), "{}", spec.name);
+            assert!(spec.subcommands.is_empty() || spec.name.len() <= NAME_BYTES_MAX, "{}", spec.name);
+            assert_eq!(spec.name, spec.name.to_ascii_lowercase());
+        }
+    }
+
+    #[test]
+    fn each_description_is_sound() {
+        for spec in everything() {
+            assert!(spec.summary.ends_with('.') && !spec.complexity.is_empty(), "{}", spec.name);
+            assert!(spec.arity != 0 && (spec.keys.is_none() || spec.arity.unsigned_abs() > 1), "{}", spec.name);
+            assert_eq!(spec.is_internal(), spec.group == Group::Internal, "{}", spec.name);
+            let documents_a_key = format!("{:?}", spec.arguments).contains("kind: Key");
+            assert_eq!(documents_a_key, spec.keys.is_some(), "{}", spec.name);
+            assert!(spec.arity != 1 || spec.arguments.is_empty(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn a_request_is_resolved_to_command_or_subcommand() {
+        assert_eq!(resolved("get k"), Ok(CommandId::Get));
+        assert_eq!(resolved("COMMAND"), Ok(CommandId::Command));
+        assert_eq!(resolved("Command Count"), Ok(CommandId::CommandCount));
+        assert_eq!(resolved("client SETNAME me"), Ok(CommandId::ClientSetName));
+        assert_eq!(resolved("rset k v 1-2-3"), Ok(CommandId::RSet));
+    }
+
+    #[test]
+    fn a_request_that_means_nothing_is_answered_as_redis_does() {
+        let refused = |request| resolved(request).unwrap_err();
+        assert_eq!(refused("foo a b"), "ERR unknown command 'foo', with args beginning with: 'a' 'b' ");
+        assert_eq!(refused("get"), "ERR wrong number of arguments for 'get' command");
+        assert_eq!(refused("GET a b"), "ERR wrong number of arguments for 'get' command");
+        assert_eq!(refused("client"), "ERR wrong number of arguments for 'client' command");
+        assert_eq!(refused("CLIENT SetName"), "ERR wrong number of arguments for 'client|setname' command");
+        assert_eq!(refused("command help x"), "ERR wrong number of arguments for 'command|help' command");
+        assert_eq!(refused("Client FoO x"), "ERR unknown subcommand 'FoO'. Try CLIENT HELP.");
+        assert!(resolve(std::iter::empty()).is_err());
+    }
+
+    #[test]
+    fn keys_are_where_the_spec_says() {
+        let positions =
+            |name: &str, len| lookup(name.as_bytes()).unwrap().keys.unwrap().positions(len).collect::<Vec<_>>();
+        assert_eq!(positions("get", 2), [1]);
+        assert_eq!(positions("set", 5), [1]);
+        assert_eq!(positions("del", 4), [1, 2, 3]);
+        assert_eq!(positions("mset", 5), [1, 3]);
+        assert_eq!(positions("mset", 4), [1, 3], "an MSET that lacks its last value, as in Redis");
+        assert_eq!(positions("del", 1), [0; 0]);
+        assert_eq!(positions("get", 1), [0; 0]);
+    }
+
+    #[test]
+    fn commands_between_nodes_are_hidden_but_known() {
+        assert!(lookup(b"RHELLO").is_some_and(CommandSpec::is_internal));
+        assert!(find(b"rhello").is_none());
+        assert!(visible().all(|spec| !spec.is_internal()));
+        assert_eq!(find(b"CLIENT|List").map(|spec| spec.id), Some(CommandId::ClientList));
+        for name in ["get|foo", "client|", "client|foo", "|", ""] {
+            assert!(find(name.as_bytes()).is_none(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A node without sockets and without living peers: one client's commands, dispatched one by one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio_util::codec::Decoder;
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::{DecodeLimits, RequestDecoder};
+use crate::config::{ClusterConfig, NodeConfig, Secret, ServerConfig};
+use crate::coordinator::ConsistentHashingKvStore;
+use crate::peer::{Exchange, LinkState, LinkStatus, NodeCommunicator, RequestBatch};
+use crate::replica::Replica;
+use crate::ring::{NodeId, NodeIndex};
+use crate::time::{UnixMs, WallClock};
+use crate::version::StartNumber;
+
+use super::{Client, Clients, Flow, Server, State, Statistics, Turn, dispatch};
+
+/// When everything happens.
+pub(super) const NOW: UnixMs = UnixMs(1_700_000_000_123);
+/// How long the node has run by then: a day, an hour, a minute and a second.
+const UPTIME_MS: u64 = 90_061_000;
+
+/// Links that are up or down as the test says, and carry nothing.
+#[derive(Debug)]
+pub(super) struct Links(Vec<AtomicBool>);
+
+impl Links {
+    /// Sets whether the link to `node` is up.
+    pub(super) fn set(&self, node: NodeIndex, up: bool) {
+        self.0[node.as_usize()].store(up, Ordering::Relaxed);
+    }
+}
+
+impl NodeCommunicator for Links {
+    fn exchange(&self, _: NodeIndex, _: RequestBatch) -> Exchange {
+        unreachable!("no command tried here needs a peer")
+    }
+
+    fn link(&self, to: NodeIndex) -> LinkState {
+        if self.0[to.as_usize()].load(Ordering::Relaxed) { LinkState::Up } else { LinkState::Down }
+    }
+
+    fn process(&self, _: NodeIndex) -> StartNumber {
+        StartNumber::FIRST
+    }
+
+    fn status(&self, to: NodeIndex) -> Option<LinkStatus> {
+        Some(LinkStatus {
+            state: self.link(to),
+            age: Duration::from_millis(1500),
+            address: format!("127.0.0.1:{}", 7001 + to.0),
+            last_error: String::new(),
+            requests_in_flight: 3,
+            clock_offset_ms: -7,
+        })
+    }
+}
+
+/// A node and one client of it.
+pub(super) struct Bench {
+    pub(super) server: Server,
+    pub(super) peers: Arc<Links>,
+    pub(super) client: Arc<Client>,
+    pub(super) state: State,
+}
+
+impl Bench {
+    /// A cluster of one node, which answers every command alone.
+    pub(super) fn single_node() -> Self {
+        Self::new(ClusterConfig::single_node())
+    }
+
+    /// The one node of a cluster, bound to `addr`.
+    pub(super) fn bound_to(addr: &str) -> Self {
+        let mut cluster = ClusterConfig::single_node();
+        addr.clone_into(&mut cluster.nodes[0].addr);
+        Self::new(cluster)
+    }
+
+    /// The first node of a cluster of three with N=3, W=2 and a secret; its links are down.
+    pub(super) fn three_nodes() -> Self {
+        let node = |number| NodeConfig {
+            id: NodeId::from(format!("node-{number}").as_str()),
+            addr: format!("127.0.0.1:700{number}"),
+            announce: None,
+        };
+        Self::new(ClusterConfig {
+            nodes: [1, 2, 3].map(node).into(),
+            replication_factor: 3,
+            write_quorum: 2,
+            secret: Some(Secret::new("between us".to_owned())),
+            ..ClusterConfig::single_node()
+        })
+    }
+
+    fn new(cluster: ClusterConfig) -> Self {
+        let peers = Arc::new(Links(cluster.nodes.iter().map(|_| AtomicBool::new(false)).collect()));
+        let replica = Arc::new(Replica::new(cluster, NodeIndex(0), WallClock::System));
+        let server = Server {
+            store: ConsistentHashingKvStore::new(replica, Arc::<Links>::clone(&peers)),
+            settings: ServerConfig::default(),
+            config_file: None,
+            clients: Clients::default(),
+            statistics: Statistics::default(),
+            started_at: UnixMs(NOW.0 - UPTIME_MS),
+            run_id: "0123456789".repeat(4),
+            port: 7001,
+        };
+        let client = connect(&server);
+        Self { server, peers, client, state: State::default() }
+    }
+
+    /// Another client that has just connected.
+    pub(super) fn connect(&self) -> Arc<Client> {
+        connect(&self.server)
+    }
+
+    /// The answer to a request in its inline form.
+    pub(super) fn ask(&mut self, request: &str) -> String {
+        self.ask_for(request).0
+    }
+
+    /// The answer to a request in its inline form, and what the session is to do next.
+    pub(super) fn ask_for(&mut self, request: &str) -> (String, Flow) {
+        let mut input = BytesMut::from(format!("{request}\r\n").as_str());
+        let decoded = RequestDecoder::new(DecodeLimits::default()).decode(&mut input);
+        let request = decoded.expect("a well-formed request").expect("a whole request");
+        let mut turn = Turn::default();
+        let flow = dispatch(&self.server, &self.client, &mut self.state, &request, 0, NOW, &mut turn);
+        turn.finish(Vec::new());
+        (String::from_utf8(turn.out).expect("a test's answers are text"), flow)
+    }
+}
+
+/// Clients are told apart by their ports.
+fn connect(server: &Server) -> Arc<Client> {
+    let address = format!("127.0.0.1:{}", 50_001 + server.clients.count());
+    let local_address = "127.0.0.1:7001".to_owned();
+    let stop = CancellationToken::new();
+    server.clients.connect(address, local_address, NOW, usize::MAX, &stop).expect("there is room for every client")
+}

@@ -1,0 +1,267 @@
+//! One turn of a session: what a client sent in one piece is decoded and dispatched before anything is awaited.
+//!
+//! Answers keep the order of the requests, yet all remote work of the turn runs at once. So replies that are known at
+//! once are written to [`Turn::out`], and for each that is not a note remembers where it belongs and which outcomes it
+//! is folded from. When the batch has settled, [`Turn::finish`] puts the replies together.
+
+use bytes::Bytes;
+
+use crate::codec::{Protocol, reply};
+use crate::coordinator::{Before, Found, Operation, OperationKind, Outcome, QuorumError};
+use crate::ring::Slot;
+use crate::time::UnixMs;
+
+use super::pace::ReadPace;
+use super::reading::{self, Reading};
+
+/// Operations that one turn may launch. What is over waits for the next turn, so that one client's pipeline cannot
+/// occupy the node, nor its answers the memory.
+const OPERATIONS_MAX: usize = 1024;
+
+/// What a short reply takes; for a first guess at the size of all.
+const SHORT_REPLY_BYTES: usize = 8;
+
+/// Bytes of replies after which a turn ends, so that they are sent before more are made.
+const REPLY_BYTES_MAX: usize = 1 << 20;
+
+/// How the outcomes of a command's operations become its reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fold {
+    /// One read, answered in this way.
+    Read(Reading),
+    /// Reads whose live records are counted, on top of what is in [`Turn::tally`].
+    Existing,
+    /// Deletions of live records are counted, on top of what is in [`Turn::tally`].
+    Deleted,
+    /// Writes: `OK` once all are done.
+    Stored,
+    /// Part of a command with many keys: counts or failures go to [`Turn::tally`], nothing is answered yet.
+    Partial(PartialFold),
+    /// If one of the following `members` replies is an error, it stands for all bytes up to `until`.
+    Whole {
+        /// Where the replies end, in [`Turn::out`].
+        until: usize,
+        /// How many notes follow that belong to it.
+        members: usize,
+    },
+}
+
+/// What a part of a command with many keys counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PartialFold {
+    /// As [`Fold::Existing`].
+    Existing,
+    /// As [`Fold::Deleted`].
+    Deleted,
+    /// As [`Fold::Stored`].
+    Stored,
+}
+
+/// A reply that has to be made once outcomes are known.
+#[derive(Debug)]
+struct Note {
+    /// Where it belongs in [`Turn::out`].
+    at: usize,
+    operations: usize,
+    fold: Fold,
+    protocol: Protocol,
+}
+
+/// What a command with more keys than a turn may launch has come to so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Keys counted.
+    pub(crate) count: i64,
+    /// The first failure.
+    pub(crate) failure: Option<QuorumError>,
+}
+
+/// One turn in the making.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Replies known at once.
+    pub(crate) out: Vec<u8>,
+    notes: Vec<Note>,
+    operations: Vec<Operation>,
+    /// The slots of the reads and of the writes among the operations.
+    read_slots: Vec<Slot>,
+    write_slots: Vec<Slot>,
+    /// How many reads may be among them, learnt from turn to turn.
+    pace: ReadPace,
+    /// Kept across the turns of one command with many keys.
+    pub(crate) tally: Tally,
+}
+
+impl Turn {
+    /// Launches a read of `key`. Its outcome belongs to the next note.
+    pub(crate) fn read(&mut self, slot: Slot, key: Bytes) {
+        self.read_slots.push(slot);
+        self.operations.push(Operation { slot, key, kind: OperationKind::Read });
+    }
+
+    /// Launches a write of `key`. Its outcome belongs to the next note.
+    pub(crate) fn write(&mut self, slot: Slot, key: Bytes, value: Option<Bytes>, expires_at: Option<UnixMs>) {
+        self.write_slots.push(slot);
+        self.operations.push(Operation { slot, key, kind: OperationKind::Write { value, expires_at } });
+    }
+
+    /// Notes that a reply belongs here, folded from the last `operations` operations launched.
+    pub(crate) fn note(&mut self, operations: usize, fold: Fold, protocol: Protocol) {
+        self.notes.push(Note { at: self.out.len(), operations, fold, protocol });
+    }
+
+    /// Where the next note will stand in the list of notes; for [`Turn::note_whole`].
+    pub(crate) fn notes(&self) -> usize {
+        self.notes.len()
+    }
+
+    /// Notes that all replies since (byte `at`, note `first`) stand or fall together.
+    pub(crate) fn note_whole(&mut self, at: usize, first: usize, protocol: Protocol) {
+        let fold = Fold::Whole { until: self.out.len(), members: self.notes.len() - first };
+        self.notes.insert(first, Note { at, operations: 0, fold, protocol });
+    }
+
+    /// Whether a write of `slot` was launched in this turn: a read of it has to wait for that.
+    pub(crate) fn has_write_of(&self, slot: Slot) -> bool {
+        self.write_slots.contains(&slot)
+    }
+
+    /// Whether a read of `slot` was launched in this turn: a write of it has to wait for that.
+    pub(crate) fn has_read_of(&self, slot: Slot) -> bool {
+        self.read_slots.contains(&slot)
+    }
+
+    /// How many more operations fit into this turn.
+    pub(crate) fn room(&self) -> usize {
+        OPERATIONS_MAX.saturating_sub(self.operations.len())
+    }
+
+    /// Whether the turn should end before the next command.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room() == 0 || self.read_slots.len() >= self.pace.reads_max() || self.out.len() >= REPLY_BYTES_MAX
+    }
+
+    /// What has to be launched.
+    pub(crate) fn take_operations(&mut self) -> Vec<Operation> {
+        self.read_slots.clear();
+        self.write_slots.clear();
+        let as_many_again = Vec::with_capacity(self.operations.len());
+        std::mem::replace(&mut self.operations, as_many_again)
+    }
+
+    /// Puts the replies together from what was known at once and the outcomes of what was launched, in order.
+    pub(crate) fn finish(&mut self, outcomes: Vec<Outcome>) {
+        if self.notes.is_empty() {
+            return;
+        }
+        let (reads, bytes) = answers(&outcomes);
+        self.pace.learn(reads, bytes, OPERATIONS_MAX);
+        let known = std::mem::take(&mut self.out);
+        let out = Vec::with_capacity(known.len() + self.notes.len() * SHORT_REPLY_BYTES);
+        let mut assembly = Assembly { known, used: 0, out };
+        let mut outcomes = outcomes.into_iter();
+        let as_many_again = Vec::with_capacity(self.notes.len());
+        let mut notes = std::mem::replace(&mut self.notes, as_many_again).into_iter();
+        while let Some(note) = notes.next() {
+            assembly.copy_until(note.at);
+            let Fold::Whole { until, members } = note.fold else {
+                fold(&note, &mut outcomes, &mut self.tally, &mut assembly.out);
+                continue;
+            };
+            let members: Vec<Note> = notes.by_ref().take(members).collect();
+            let count = members.iter().map(|member| member.operations).sum();
+            let results: Vec<Outcome> = outcomes.by_ref().take(count).collect();
+            if let Some(failure) = first_failure(&results) {
+                reply::error(&mut assembly.out, &failure.to_string());
+                assembly.used = until;
+                continue;
+            }
+            let mut results = results.into_iter();
+            for member in members {
+                assembly.copy_until(member.at);
+                fold(&member, &mut results, &mut self.tally, &mut assembly.out);
+            }
+        }
+        assembly.copy_until(assembly.known.len());
+        self.out = assembly.out;
+    }
+}
+
+/// Replies in the making, from the bytes known at once and those made of outcomes.
+struct Assembly {
+    known: Vec<u8>,
+    used: usize,
+    out: Vec<u8>,
+}
+
+impl Assembly {
+    fn copy_until(&mut self, end: usize) {
+        self.out.extend_from_slice(&self.known[self.used..end]);
+        self.used = end;
+    }
+}
+
+/// Appends one note's reply to `out`, made of as many outcomes as the note has operations.
+fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut Tally, out: &mut Vec<u8>) {
+    let outcomes = outcomes.take(note.operations);
+    match note.fold {
+        Fold::Read(form) => match { outcomes }.next() {
+            Some(Outcome::Read(found)) => reading::found(form, found.as_ref(), note.protocol, out),
+            Some(Outcome::Failed(error)) => reply::error(out, &error.to_string()),
+            Some(Outcome::Written(_)) | None => unreachable!("a read ends as a read"),
+        },
+        Fold::Existing => {
+            add_up(PartialFold::Existing, outcomes, tally);
+            answer_count(tally, out);
+        }
+        Fold::Deleted => {
+            add_up(PartialFold::Deleted, outcomes, tally);
+            answer_count(tally, out);
+        }
+        Fold::Stored => {
+            add_up(PartialFold::Stored, outcomes, tally);
+            match std::mem::take(tally).failure {
+                None => reply::simple(out, "OK"),
+                Some(error) => reply::error(out, &error.to_string()),
+            }
+        }
+        Fold::Partial(part) => add_up(part, outcomes, tally),
+        Fold::Whole { .. } => unreachable!("wholes do not nest"),
+    }
+}
+
+/// How many reads are among `outcomes`, and how many bytes of values they found.
+fn answers(outcomes: &[Outcome]) -> (usize, usize) {
+    let found = outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Read(found) => Some(found.as_ref().and_then(|found| found.value.as_ref()).map_or(0, Bytes::len)),
+        Outcome::Written(_) | Outcome::Failed(_) => None,
+    });
+    found.fold((0, 0), |(reads, bytes), value_bytes| (reads + 1, bytes + value_bytes))
+}
+
+fn answer_count(tally: &mut Tally, out: &mut Vec<u8>) {
+    match std::mem::take(tally) {
+        Tally { count, failure: None } => reply::integer(out, count),
+        Tally { failure: Some(error), .. } => reply::error(out, &error.to_string()),
+    }
+}
+
+fn add_up(part: PartialFold, outcomes: impl Iterator<Item = Outcome>, tally: &mut Tally) {
+    for outcome in outcomes {
+        match (part, outcome) {
+            (PartialFold::Existing, Outcome::Read(Some(Found { value: Some(_), .. })))
+            | (PartialFold::Deleted, Outcome::Written(Before { live: true, .. })) => tally.count += 1,
+            (_, Outcome::Failed(error)) => {
+                tally.failure.get_or_insert(error);
+            }
+            (_, Outcome::Read(_) | Outcome::Written(_)) => {}
+        }
+    }
+}
+
+fn first_failure(outcomes: &[Outcome]) -> Option<&QuorumError> {
+    outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Failed(error) => Some(error),
+        Outcome::Read(_) | Outcome::Written(_) => None,
+    })
+}

@@ -1,0 +1,212 @@
+//! The node as a process: builds the parts, joins them, accepts connections, and stops in order.
+
+mod accept;
+mod log;
+mod memory;
+
+use std::future::Future;
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cli::ServeOptions;
+use crate::codec::DecodeLimits;
+use crate::command::{Clients, Server, Statistics};
+use crate::coordinator::ConsistentHashingKvStore;
+use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
+use crate::replica::{Replica, janitor, sync};
+use crate::ring::NodeIndex;
+use crate::time::WallClock;
+
+/// How long running commands may take to finish once the node was told to stop, and its tasks after that.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the node could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be bound: taken, or not of this machine.
+    #[error("cannot listen on {address}: {source}; {advice}")]
+    Bind {
+        /// The address as configured.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The filter of the log cannot be understood.
+    #[error("cannot understand the log filter '{filter}': {reason}; write a level such as info, or target=level")]
+    LogFilter {
+        /// The filter as given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The runtime or the signal handlers could not be set up.
+    #[error("cannot set up the process: {0}")]
+    Setup(#[from] std::io::Error),
+}
+
+/// Serves one node until SIGTERM or SIGINT, then ends within a few seconds.
+///
+/// # Errors
+/// [`ServeError`] if it cannot start.
+pub fn run(options: ServeOptions) -> Result<(), ServeError> {
+    log::start(options.log.as_deref())?;
+    let mut builder = match options.server.worker_threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if options.server.worker_threads > 1 {
+        builder.worker_threads(options.server.worker_threads);
+    }
+    let runtime = builder.enable_all().build()?;
+    let result = runtime.block_on(async {
+        // The handlers come first: a signal that arrives during the start stops the node in order, too.
+        let stop = StopSignals::new()?;
+        let node = Node::start(options).await?;
+        stop.received().await;
+        node.stop().await;
+        Ok(())
+    });
+    // Background work on the blocking pool (freeing flushed records) need not be waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = self.interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+        }
+    }
+}
+
+/// A running node.
+pub struct Node {
+    /// What its sessions work with.
+    pub server: Arc<Server>,
+    /// The address that it listens on.
+    pub address: SocketAddr,
+    /// Ended first: the listener and the sessions, whose running commands still need the links.
+    sessions: TaskTracker,
+    stop_sessions: CancellationToken,
+    /// Ended last: links and background work.
+    tasks: TaskTracker,
+    stop_tasks: CancellationToken,
+}
+
+impl Node {
+    /// Builds the parts and starts them. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`] if the address cannot be bound.
+    pub async fn start(options: ServeOptions) -> Result<Self, ServeError> {
+        let ServeOptions { cluster, node: index, server: settings, config_file, .. } = options;
+        let listener = accept::bind(&cluster.nodes[index.as_usize()].addr).await?;
+        let address = listener.local_addr()?;
+        let wall = WallClock::System;
+        let replica = Arc::new(Replica::new(cluster, index, wall.clone()));
+        let peers = Arc::new(communicator(&replica, settings.max_value_bytes));
+        let server = Arc::new(Server {
+            store: ConsistentHashingKvStore::new(Arc::clone(&replica), peers.clone()),
+            started_at: wall.now(),
+            run_id: run_id(&replica),
+            port: address.port(),
+            settings,
+            config_file,
+            clients: Clients::default(),
+            statistics: Statistics::default(),
+        });
+        announce(&server, address);
+        let node = Self {
+            server,
+            address,
+            sessions: TaskTracker::new(),
+            stop_sessions: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            stop_tasks: CancellationToken::new(),
+        };
+        peers.start(&node.tasks, &node.stop_tasks);
+        node.start_tasks(listener);
+        Ok(node)
+    }
+
+    fn start_tasks(&self, listener: TcpListener) {
+        let server = Arc::clone(&self.server);
+        let stop = self.stop_sessions.clone();
+        self.sessions.spawn(accept::run(server, listener, self.sessions.clone(), stop));
+        let store = &self.server.store;
+        self.spawn_background(sync::run(Arc::clone(&store.replica), Arc::clone(&store.peers)));
+        self.spawn_background(janitor::run(Arc::clone(&store.replica)));
+        self.spawn_background(memory::give_back());
+    }
+
+    /// Runs `work` until the node stops.
+    fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop_tasks.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+    }
+
+    /// Stops accepting, lets running commands finish and their replies leave, then ends every task.
+    pub async fn stop(self) {
+        for (tracker, stop, what) in
+            [(&self.sessions, &self.stop_sessions, "sessions"), (&self.tasks, &self.stop_tasks, "tasks")]
+        {
+            stop.cancel();
+            tracker.close();
+            if tokio::time::timeout(STOP_TIMEOUT, tracker.wait()).await.is_err() {
+                tracing::warn!(what, left = tracker.len(), "not all ended in time");
+            }
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// The links to all other nodes.
+fn communicator(replica: &Arc<Replica>, max_value_bytes: usize) -> RespCommunicator {
+    let limits = DecodeLimits { bulk_bytes_max: max_value_bytes, ..DecodeLimits::default() };
+    let options = LinkOptions { limits, ..LinkOptions::new(replica.config.request_timeout(), replica.wall.clone()) };
+    let nodes = replica.config.node_indices().zip(&replica.config.nodes);
+    let others = nodes.filter(|(index, _)| *index != replica.index);
+    let dialled: Vec<(NodeIndex, String)> = others.map(|(index, node)| (index, node.announced().to_owned())).collect();
+    let node: Arc<dyn LocalNode> = replica.clone();
+    RespCommunicator::new(replica.index, dialled, &options, &node)
+}
+
+/// 40 hexadecimal digits, as Redis' run ids have.
+fn run_id(replica: &Replica) -> String {
+    let seed = foldhash::fast::RandomState::default();
+    let part = |salt: u64| seed.hash_one((salt, replica.start().get(), std::process::id()));
+    format!("{:016x}{:016x}{:08x}", part(0), part(1), part(2) >> 32)
+}
+
+/// The one line that says what started.
+fn announce(server: &Server, address: SocketAddr) {
+    let replica = &server.store.replica;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = %replica.config.nodes[replica.index.as_usize()].id,
+        %address,
+        ring = %replica.ring.fingerprint(),
+        threads = server.settings.worker_threads,
+        "ringkv started"
+    );
+}

@@ -1,0 +1,110 @@
+//! The socket of a session and its input buffer.
+//!
+//! An idle connection holds no buffer: it borrows one from the thread when bytes are there, and gives it back as soon
+//! as no torn command is left in it.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+use tokio_util::sync::CancellationToken;
+
+use super::buffers;
+
+/// How long a connection that is being closed waits for the client: to take its replies, to read what was sent before.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// Bytes of a client that are read and dropped while its connection is being closed.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// What a wait for bytes came to.
+pub(super) enum Received {
+    /// So many more bytes are in the input.
+    Bytes(usize),
+    /// The client has closed its side, perhaps in the midst of a command.
+    End,
+    /// The session is to end.
+    Killed,
+}
+
+/// A socket with the bytes that were received and not yet decoded.
+pub(super) struct Connection {
+    socket: TcpStream,
+    input: BytesMut,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self { socket, input: BytesMut::new() }
+    }
+
+    /// What was received and not yet decoded.
+    pub(super) fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// Waits for more bytes, or until `killed` is ready.
+    pub(super) async fn receive(&mut self, mut killed: Pin<&mut impl Future<Output = ()>>) -> io::Result<Received> {
+        poll_fn(|context| {
+            if self.input.is_empty() {
+                buffers::give_input(std::mem::take(&mut self.input));
+                self.input = buffers::take_input();
+            }
+            match poll_read_buf(Pin::new(&mut self.socket), context, &mut self.input) {
+                Poll::Ready(Ok(0)) => Poll::Ready(Ok(Received::End)),
+                Poll::Ready(Ok(count)) => Poll::Ready(Ok(Received::Bytes(count))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    if self.input.is_empty() {
+                        buffers::give_input(std::mem::take(&mut self.input));
+                    }
+                    killed.as_mut().poll(context).map(|()| Ok(Received::Killed))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends all of `out`; waits while the client does not take it, but not for long once `killed`.
+    pub(super) async fn send(&mut self, out: &[u8], killed: &CancellationToken) -> io::Result<()> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            // What the client takes at once costs no look at the rest.
+            biased;
+            sent = self.socket.write_all(out) => sent,
+            () = linger_after(killed) => Err(io::Error::new(ErrorKind::TimedOut, "killed without reading its replies")),
+        }
+    }
+
+    /// Closes the connection so that the client gets the last reply: bytes that it still sends are read and dropped
+    /// for a moment, since closing a socket with unread bytes would discard what it has not read yet.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.socket.shutdown().await?;
+        let drain = async {
+            let mut dropped = 0;
+            while dropped < LINGER_BYTES_MAX {
+                self.input.clear();
+                match poll_fn(|context| poll_read_buf(Pin::new(&mut self.socket), context, &mut self.input)).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => dropped += count,
+                }
+            }
+        };
+        // Time is up: whatever is still on its way is the client's loss.
+        let _ = tokio::time::timeout(LINGER, drain).await;
+        Ok(())
+    }
+}
+
+/// Ends [`LINGER`] after `killed`.
+async fn linger_after(killed: &CancellationToken) {
+    killed.cancelled().await;
+    tokio::time::sleep(LINGER).await;
+}

@@ -1,0 +1,217 @@
+//! A session: one connection, from its first byte to its last.
+//!
+//! What arrives in one piece is one [`Turn`]: all its commands are dispatched, their remote work runs at once, and
+//! all replies leave in one write. Nothing more is read from a client before its replies are taken, so a slow reader
+//! costs no memory beyond one turn.
+
+mod buffers;
+mod connection;
+
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::codec::Decoder;
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
+use crate::command::{self, Client, ClusterWide, Flow, Server, State, Statistics, Turn};
+use crate::peer::INTRODUCTION_COMMAND;
+
+use connection::{Connection, LINGER, Received};
+
+/// What a client reads when there is no room for it.
+pub const TURNED_AWAY: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// Whom there is room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Admission {
+    /// Anybody.
+    Anybody,
+    /// A node of the cluster alone, which has to introduce itself first and soon.
+    Peer,
+}
+
+/// Serves one connection until the client leaves, is killed, breaks the protocol, or the server stops.
+pub async fn serve(server: Arc<Server>, client: Arc<Client>, socket: TcpStream, admission: Admission) {
+    let killed = client.killed.clone();
+    let mut session = Session::new(&server, Arc::clone(&client), socket, admission);
+    if let Err(error) = session.run(&killed).await {
+        tracing::debug!(client = client.id, address = %client.address, %error, "connection lost");
+    }
+    server.clients.disconnect(&client);
+}
+
+struct Session<'a> {
+    server: &'a Server,
+    client: Arc<Client>,
+    admission: Admission,
+    state: State,
+    connection: Connection,
+    decoder: RequestDecoder,
+    /// A command that was begun, or has to wait, and the argument to go on with.
+    unfinished: Option<(Request, usize)>,
+    turn: Turn,
+    /// When a killed session ends, though it be amid a command. Set once it is found to be killed.
+    ends_at: Option<Instant>,
+}
+
+/// Why a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TurnEnd {
+    /// No whole command is left.
+    Drained,
+    /// There is more to do before anything is read.
+    Busy,
+    /// The whole cluster has to be asked.
+    Await(ClusterWide),
+    /// Nothing more is to be served.
+    Close,
+}
+
+impl<'a> Session<'a> {
+    fn new(server: &'a Server, client: Arc<Client>, socket: TcpStream, admission: Admission) -> Self {
+        let limits = DecodeLimits { bulk_bytes_max: server.settings.max_value_bytes, ..DecodeLimits::default() };
+        Self {
+            server,
+            client,
+            admission,
+            state: State::default(),
+            connection: Connection::new(socket),
+            decoder: RequestDecoder::new(limits),
+            unfinished: None,
+            turn: Turn::default(),
+            ends_at: None,
+        }
+    }
+
+    async fn run(&mut self, killed: &CancellationToken) -> std::io::Result<()> {
+        let mut cancelled = std::pin::pin!(killed.cancelled());
+        let introduced_by = Instant::now() + LINGER;
+        loop {
+            let receiving = self.connection.receive(cancelled.as_mut());
+            let received = match self.admission == Admission::Peer && self.state.peer.is_none() {
+                false => receiving.await?,
+                true => match timeout_at(introduced_by, receiving).await {
+                    Ok(received) => received?,
+                    Err(_) => return self.turn_away(killed).await,
+                },
+            };
+            match received {
+                Received::Bytes(count) => Statistics::add(&self.server.statistics.input_bytes, count),
+                Received::End | Received::Killed => return Ok(()),
+            }
+            if self.take_turns(killed).await? == TurnEnd::Close {
+                return self.connection.finish().await;
+            }
+        }
+    }
+
+    /// Ends a connection for which there is no room.
+    async fn turn_away(&mut self, killed: &CancellationToken) -> std::io::Result<()> {
+        Statistics::add(&self.server.statistics.rejected_connections, 1);
+        self.connection.send(TURNED_AWAY, killed).await?;
+        self.connection.finish().await
+    }
+
+    /// Whether there is no room for whoever sent `request`: it is no node, nor about to become one.
+    fn is_unwelcome(&self, request: &Request) -> bool {
+        self.admission == Admission::Peer
+            && self.state.peer.is_none()
+            && !request.arg(0).eq_ignore_ascii_case(INTRODUCTION_COMMAND.as_bytes())
+    }
+
+    /// Serves what has arrived: until it is used up, or nothing more is to be served.
+    async fn take_turns(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
+        loop {
+            let end = self.take_turn(killed).await?;
+            // A client that never stops sending would not notice otherwise, and its unread bytes would cost it replies.
+            if killed.is_cancelled() && !self.may_go_on() {
+                return Ok(TurnEnd::Close);
+            }
+            match end {
+                TurnEnd::Drained | TurnEnd::Close => return Ok(end),
+                // Long work of one client lets the others have their turn in between.
+                TurnEnd::Busy | TurnEnd::Await(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Whether a killed session is amid a command, and has time left to end it.
+    fn may_go_on(&mut self) -> bool {
+        let is_begun = self.unfinished.as_ref().is_some_and(|(_, from)| *from > 0);
+        is_begun && Instant::now() < *self.ends_at.get_or_insert_with(|| Instant::now() + LINGER)
+    }
+
+    /// Dispatches what has arrived, waits for what that launched, and sends the replies.
+    async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
+        self.turn.out = buffers::take_out();
+        let end = self.fill_turn();
+        let store = &self.server.store;
+        let operations = self.turn.take_operations();
+        let outcomes = match operations.is_empty() {
+            true => Vec::new(),
+            false => store.launch(operations, store.replica.wall.now()).settle().await,
+        };
+        self.turn.finish(outcomes);
+        if let TurnEnd::Await(request) = end {
+            command::ask_cluster(store, request, &mut self.turn.out).await;
+        }
+        let out = std::mem::take(&mut self.turn.out);
+        Statistics::add(&self.server.statistics.output_bytes, out.len());
+        let sent = self.connection.send(&out, killed).await;
+        buffers::give_out(out);
+        sent.map(|()| end)
+    }
+
+    /// Dispatches commands until none is left or the turn has to end.
+    fn fill_turn(&mut self) -> TurnEnd {
+        let now = self.server.store.replica.wall.now();
+        let mut served = 0;
+        let end = loop {
+            if self.turn.is_full() {
+                break TurnEnd::Busy;
+            }
+            let (request, from) = match self.unfinished.take() {
+                Some(unfinished) => unfinished,
+                None => match self.decoder.decode(self.connection.input()) {
+                    Ok(Some(request)) => (request, 0),
+                    Ok(None) => break TurnEnd::Drained,
+                    Err(error) => break self.refuse_framing(&error),
+                },
+            };
+            if self.is_unwelcome(&request) {
+                Statistics::add(&self.server.statistics.rejected_connections, 1);
+                self.turn.out.extend_from_slice(TURNED_AWAY);
+                break TurnEnd::Close;
+            }
+            served += 1;
+            let (server, client, state) = (self.server, &self.client, &mut self.state);
+            match command::dispatch(server, client, state, &request, from, now, &mut self.turn) {
+                Flow::Next => {}
+                Flow::More(argument) => {
+                    self.unfinished = Some((request, argument));
+                    break TurnEnd::Busy;
+                }
+                Flow::Barrier => {
+                    served -= 1;
+                    self.unfinished = Some((request, from));
+                    break TurnEnd::Busy;
+                }
+                Flow::Await(request) => break TurnEnd::Await(request),
+                Flow::Close => break TurnEnd::Close,
+            }
+        };
+        Statistics::add(&self.server.statistics.commands, served);
+        self.client.was_active(self.state.last_command, now);
+        end
+    }
+
+    /// Tells the client what is wrong with its framing. Where the next command begins is unknown, so this is the end.
+    fn refuse_framing(&mut self, error: &ProtocolError) -> TurnEnd {
+        tracing::debug!(client = self.client.id, address = %self.client.address, %error, "broken framing");
+        Statistics::add(&self.server.statistics.protocol_errors, 1);
+        reply::error(&mut self.turn.out, &format!("ERR Protocol error: {error}"));
+        TurnEnd::Close
+    }
+}
