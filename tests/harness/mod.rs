@@ -1,0 +1,12 @@
+//! What the tests of real processes share: nodes that are started and killed, sockets that speak raw RESP, and waiting
+//! with a deadline instead of sleeping.
+
+mod fake_peer;
+mod node;
+mod raw;
+mod wait;
+
+pub(crate) use fake_peer::FakePeer;
+pub(crate) use node::{Cluster, Layout, Node, Signal, free_ports};
+pub(crate) use raw::{RawClient, Reply, command};
+pub(crate) use wait::{PATIENCE, poll, poll_for, wait_until};

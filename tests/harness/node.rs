@@ -1,0 +1,287 @@
+//! `ringkv` processes: a configuration on free ports, started, waited for, signalled, and killed in the end.
+
+use std::cell::Cell;
+use std::fs::{self, OpenOptions};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{PATIENCE, RawClient, command, poll};
+
+/// How often a cluster is tried on other ports when another process took one of them.
+const PORT_ATTEMPTS: usize = 10;
+/// Lines of each node's log that a failing test shows.
+const LOG_LINES_SHOWN: usize = 40;
+
+/// What a cluster is like.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) nodes: usize,
+    pub(crate) replication_factor: usize,
+    pub(crate) write_quorum: usize,
+    pub(crate) read_quorum: usize,
+    pub(crate) request_timeout_ms: u64,
+    /// More lines for `[cluster]`.
+    pub(crate) settings: String,
+    /// More lines for `[server]`.
+    pub(crate) server: String,
+}
+
+impl Layout {
+    /// `nodes` nodes, with the defaults of a small cluster.
+    pub(crate) fn of(nodes: usize) -> Self {
+        let replication_factor = nodes.min(3);
+        Self {
+            nodes,
+            replication_factor,
+            write_quorum: replication_factor / 2 + 1,
+            read_quorum: 1,
+            request_timeout_ms: 1000,
+            settings: String::new(),
+            server: String::new(),
+        }
+    }
+
+    /// The text of cluster.toml with the nodes on these ports.
+    pub(crate) fn text(&self, ports: &[u16]) -> String {
+        let Self { replication_factor, write_quorum, read_quorum, request_timeout_ms, settings, server, .. } = self;
+        let mut text = format!(
+            "[cluster]\nreplication_factor = {replication_factor}\nwrite_quorum = {write_quorum}\nread_quorum = {read_quorum}\n\
+             request_timeout_ms = {request_timeout_ms}\n{settings}\n[server]\nworker_threads = 2\n{server}\n"
+        );
+        for (port, number) in ports.iter().zip(1..) {
+            let node = format!("[[nodes]]\nid = \"node-{number}\"\naddr = \"127.0.0.1:{port}\"\n");
+            text.push_str(&node);
+        }
+        text
+    }
+}
+
+/// Ports of this machine that nothing listens on. Another process may take one before a node does.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    listeners.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
+}
+
+/// What a process may be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    Terminate,
+    Interrupt,
+    Stop,
+    Continue,
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Terminate => "-TERM",
+            Self::Interrupt => "-INT",
+            Self::Stop => "-STOP",
+            Self::Continue => "-CONT",
+        }
+    }
+}
+
+/// One process. Killed when dropped; its log is shown if the test fails.
+pub(crate) struct Node {
+    pub(crate) id: String,
+    pub(crate) port: u16,
+    child: Child,
+    log: PathBuf,
+    /// Whether it was waited for, so that its pid may belong to another process.
+    is_gone: Cell<bool>,
+}
+
+impl Node {
+    /// Starts the node `id` of the file `config`, without waiting for anything. Its log goes to `<id>.log` beside the file.
+    pub(crate) fn spawn(config: &Path, id: &str, port: u16) -> Self {
+        let log = config.with_file_name(format!("{id}.log"));
+        let file = OpenOptions::new().create(true).append(true).open(&log).expect("a log in the test's own directory");
+        let child = Command::new(env!("CARGO_BIN_EXE_ringkv"))
+            .arg("--config")
+            .arg(config)
+            .args(["--node", id])
+            .env_remove("RUST_LOG")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .expect("the binary under test starts");
+        Self { id: id.to_owned(), port, child, log, is_gone: Cell::new(false) }
+    }
+
+    /// The exit status, if it ended on its own.
+    pub(crate) fn exit(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("it is our child");
+        self.is_gone.set(self.is_gone.get() || status.is_some());
+        status
+    }
+
+    /// Waits for it to end.
+    pub(crate) fn wait_for_exit(&mut self, patience: Duration) -> ExitStatus {
+        poll("the node's end", patience, || self.exit())
+    }
+
+    /// Everything it logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A new connection.
+    pub(crate) fn client(&self) -> RawClient {
+        RawClient::connect(self.port)
+    }
+
+    /// INFO, if it answers.
+    pub(crate) fn try_info(&self) -> Option<String> {
+        let mut client = RawClient::try_connect(self.port).ok()?;
+        client.try_send(&command(&["INFO"])).ok()?;
+        client.try_reply().ok().map(|reply| reply.text())
+    }
+
+    /// A field of INFO.
+    pub(crate) fn info(&self, field: &str) -> Option<String> {
+        let text = self.try_info()?;
+        text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(|value| value.trim().to_owned()))
+    }
+
+    /// Bytes of memory that the system counts for it.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux tells of processes");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is alive");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kilobytes") * 1024
+    }
+
+    /// Sends a signal to it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        assert!(!self.is_gone.get(), "{} has ended", self.id);
+        let status = Command::new("kill").args([signal.name(), &self.child.id().to_string()]).status();
+        assert!(status.expect("there is a kill command").success());
+    }
+
+    /// Ends it as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        if !self.is_gone.replace(true) {
+            self.child.kill().expect("it is our child");
+            self.child.wait().expect("it is our child");
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+            show(&format!("--- the end of the log of {}:\n{}", self.id, shown.join("\n")));
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the test failed: whoever reads this wants the log")]
+fn show(text: &str) {
+    eprintln!("{text}");
+}
+
+/// All nodes of one configuration.
+pub(crate) struct Cluster {
+    pub(crate) layout: Layout,
+    pub(crate) config: PathBuf,
+    pub(crate) ports: Vec<u16>,
+    nodes: Vec<Option<Node>>,
+    /// Removed last.
+    _directory: TempDir,
+}
+
+impl Cluster {
+    /// Starts all nodes and waits until each counts and sees all others.
+    pub(crate) fn start(layout: &Layout) -> Self {
+        for _ in 0..PORT_ATTEMPTS {
+            let mut cluster = Self::configure(layout.clone());
+            for index in 0..layout.nodes {
+                cluster.spawn(index);
+            }
+            if cluster.comes_up() {
+                return cluster;
+            }
+        }
+        panic!("another process took a port in each of {PORT_ATTEMPTS} attempts");
+    }
+
+    /// A configuration, with no node started.
+    pub(crate) fn configure(layout: Layout) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for temporary files");
+        let config = directory.path().join("cluster.toml");
+        let ports = free_ports(layout.nodes);
+        fs::write(&config, layout.text(&ports)).expect("the directory is ours");
+        let nodes = ports.iter().map(|_| None).collect();
+        Self { layout, config, ports, nodes, _directory: directory }
+    }
+
+    /// Starts node `index`, counted from 0, without waiting.
+    pub(crate) fn spawn(&mut self, index: usize) {
+        self.nodes[index] = Some(Node::spawn(&self.config, &format!("node-{}", index + 1), self.ports[index]));
+    }
+
+    /// The running node `index`.
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        self.nodes[index].as_ref().expect("it was started")
+    }
+
+    /// Kills node `index`.
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.nodes[index].take().expect("it was started").kill();
+    }
+
+    /// Ends node `index` by SIGTERM, or whatever else ends it; the process is handed over.
+    pub(crate) fn take(&mut self, index: usize) -> Node {
+        self.nodes[index].take().expect("it was started")
+    }
+
+    /// Waits until node `index` sees `peers` others and has caught up.
+    pub(crate) fn wait_ready(&self, index: usize, peers: usize) {
+        let what = format!("node-{} caught up, with {peers} peers", index + 1);
+        poll(&what, PATIENCE, || self.is_ready(index, peers).then_some(()));
+    }
+
+    /// Waits until all running nodes see each other.
+    pub(crate) fn wait_all_ready(&self) {
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|&index| self.nodes[index].is_some()).collect();
+        for &index in &running {
+            self.wait_ready(index, running.len() - 1);
+        }
+    }
+
+    fn is_ready(&self, index: usize, peers: usize) -> bool {
+        let Some(info) = self.node(index).try_info() else { return false };
+        let holds = |line: String| info.lines().any(|other| other == line);
+        let states = info.lines().filter(|line| line.starts_with("peer") && line.contains(",state=up,")).count();
+        holds("slots_syncing:0".to_owned()) && holds(format!("peers_up:{peers}")) && states == peers
+    }
+
+    /// False if a node lost the race for its port.
+    fn comes_up(&mut self) -> bool {
+        let others = self.layout.nodes - 1;
+        poll("a cluster that is up", PATIENCE, || {
+            for node in self.nodes.iter_mut().flatten() {
+                if let Some(status) = node.exit() {
+                    assert!(
+                        node.log().contains("cannot listen on"),
+                        "{} ended with {status}:\n{}",
+                        node.id,
+                        node.log()
+                    );
+                    return Some(false);
+                }
+            }
+            (0..self.layout.nodes).all(|index| self.is_ready(index, others)).then_some(true)
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! Quorums under faults, scenario by scenario: what each rule is there for, told as a story.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "quorum/clocks.rs"]
+mod clocks;
+#[path = "quorum/expiry.rs"]
+mod expiry;
+#[path = "quorum/flushes.rs"]
+mod flushes;
+#[path = "quorum/reads.rs"]
+mod reads;
+#[path = "quorum/restarts.rs"]
+mod restarts;
+mod support;
+#[path = "quorum/writes.rs"]
+mod writes;
+
+use std::time::Duration;
+
+use ringkv::peer::{PeerReply, PeerRequest};
+use ringkv::store::Lookup;
+use ringkv::time::UnixMs;
+use ringkv::version::Version;
+use tokio::time::Instant;
+
+use support::cluster::{Reply, Setup, TestCluster, encoded, index, slot, write};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// N=3, W=2, R=1 on three nodes, as cluster.toml has it.
+fn three() -> Setup {
+    Setup::new(3, (3, 2, 1))
+}
+
+fn done() -> Reply {
+    Reply::Done { live: false }
+}
+
+/// A version that `node` could stamp now.
+fn version_of(cluster: &TestCluster, node: usize) -> Version {
+    let node = cluster.node(node);
+    let replica = node.replica();
+    Version::new(replica.clock.tick(replica.wall.now()), replica.index, replica.start())
+}
+
+/// What `node` answers to a request of the peer `from`.
+fn ask(cluster: &TestCluster, from: usize, node: usize, request: PeerRequest<'_>) -> Vec<u8> {
+    let (node, mut out) = (cluster.node(node), Vec::new());
+    node.replica().serve(index(from), request, node.replica().wall.now(), &mut out);
+    out
+}

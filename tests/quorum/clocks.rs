@@ -1,0 +1,77 @@
+//! Clocks that are off, and processes that start with an old one.
+
+use super::*;
+
+/// Plain last-write-wins stores lose the later of two acknowledged writes if it comes from the slower clock.
+#[tokio::test(start_paused = true)]
+async fn the_write_acknowledged_last_wins_however_far_clocks_are_apart_within_the_limit() {
+    let cluster = three().skews_ms(&[0, 30_000, -29_000]).start().await;
+    for (number, order) in [[0, 1, 2], [1, 0, 2], [1, 2, 0], [2, 1, 0], [0, 2, 1], [2, 0, 1]].iter().enumerate() {
+        let key = format!("k{number}");
+        for writer in order {
+            assert!(cluster.set(*writer, &key, &format!("by {writer}")).await.is_done());
+            for reader in cluster.indices() {
+                assert_eq!(cluster.get(reader, &key).await, Reply::value(&format!("by {writer}")));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_an_hour_ahead_is_refused_with_both_clocks_named() {
+    let cluster = three().skews_ms(&[HOUR_MS, 0, 0]).start().await;
+
+    let Reply::Reverted(words) = cluster.set(0, "k", "v").await else { panic!("it is taken back") };
+
+    let (ahead, right) = (cluster.node(0).replica().wall.now(), cluster.node(1).replica().wall.now());
+    assert!(words.contains(&ahead.to_string()) && words.contains(&right.to_string()), "{words}");
+    assert!(cluster.set(1, "k", "v").await.is_done(), "the others go on");
+    assert_eq!(cluster.get(0, "k").await, Reply::value("v"), "and it reads what they write");
+}
+
+/// A node's clock was set back while it was down. It must not stamp with a start number that it had before.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_with_an_older_clock_gets_a_start_number_above_the_former_one() {
+    let cluster = three().start().await;
+    assert!(cluster.set(1, "k", "before").await.is_done());
+    let former = cluster.node(1).replica().start();
+    cluster.set_skew_ms(1, -50_000);
+    cluster.start(1);
+    cluster.until_whole().await;
+
+    assert!(cluster.node(1).replica().start() > former);
+    assert!(cluster.set(1, "k", "after").await.is_done());
+    assert_eq!(cluster.get(0, "k").await, Reply::value("after"));
+}
+
+/// It came back within the same millisecond, or its clock was set back to exactly then.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_starts_with_the_start_number_of_the_former_one_gets_another() {
+    let cluster = three().start().await;
+    let former = cluster.node(1).replica().start();
+    let began = cluster.node(1).replica().wall.now().0 - former.get();
+    cluster.set_skew_ms(1, -i64::try_from(began).expect("a moment"));
+    cluster.start(1);
+    assert_eq!(cluster.node(1).replica().start(), former);
+    cluster.until_whole().await;
+
+    assert!(cluster.node(1).replica().start() > former);
+}
+
+/// One replica holds a version from a clock ahead, another is dead. A refused write moves the coordinator's clock, so
+/// that the client's next try gets through.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_follows_the_version_for_which_its_write_was_refused() {
+    let cluster = three().start().await;
+    let ahead =
+        cluster.node(2).replica().clock.tick(cluster.node(2).replica().wall.now().after(Duration::from_secs(30)));
+    let version = Version::new(ahead, index(2), cluster.node(2).replica().start());
+    let request = PeerRequest::Write { key: b"k", value: Some(b"ahead"), version, expires_at: None };
+    ask(&cluster, 2, 0, request);
+    cluster.crash(2);
+    cluster.until("node 1 misses node 2", |cluster| !cluster.is_linked(1, 2)).await;
+
+    assert!(matches!(cluster.set(1, "k", "first try").await, Reply::Reverted(_)));
+    assert!(cluster.set(1, "k", "second try").await.is_done());
+    assert_eq!(cluster.get(1, "k").await, Reply::value("second try"));
+}

@@ -1,0 +1,111 @@
+//! FLUSHALL, also past nodes that were away.
+
+use super::*;
+
+/// Node 2 is away during a FLUSHALL. Nothing older may come back with it, not even for the first read.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_away_learns_of_a_flush_before_any_data() {
+    let cluster = three().skews_ms(&[0, 0, 20_000]).start().await;
+    for number in 0..20 {
+        assert!(cluster.set(2, &format!("k{number}"), "v").await.is_done());
+    }
+    cluster.isolate(2);
+    cluster.until_missed(2).await;
+    assert!(cluster.flush(0).await.is_done());
+    cluster.network.heal_all();
+    cluster.until_linked().await;
+
+    for number in 0..20 {
+        for node in cluster.indices() {
+            assert_eq!(cluster.get(node, &format!("k{number}")).await, Reply::nil());
+        }
+    }
+    assert_eq!(cluster.count(2).await, Ok(0));
+    assert!(cluster.set(0, "k1", "again").await.is_done());
+    assert_eq!(cluster.get(2, "k1").await, Reply::value("again"));
+}
+
+/// A node that lost its memory hears of the flush from those that it catches up from.
+#[tokio::test(start_paused = true)]
+async fn a_flush_outlives_the_restart_of_a_node_that_carried_it_out() {
+    let cluster = Setup::new(3, (3, 2, 2)).start().await;
+    assert!(cluster.set(2, "k", "v").await.is_done());
+    cluster.isolate(2);
+    cluster.until_missed(2).await;
+    assert!(cluster.flush(0).await.is_done());
+    cluster.start(0);
+    cluster.network.heal_all();
+    cluster.until_whole().await;
+
+    for node in cluster.indices() {
+        assert_eq!(cluster.get(node, "k").await, Reply::nil(), "at node {node}");
+        assert!(cluster.node(node).replica().store.flush_mark() > Version::default());
+    }
+}
+
+/// 1 acknowledged "late", with a clock that is ahead, together with 2. While 2 is away 1 loses its memory, and with
+/// it the knowledge of how late that was: a flush of 0 and 1 would be stamped too low and leave it.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lost_its_memory_does_not_count_for_a_flush() {
+    let cluster = Setup::new(3, (3, 2, 2)).skews_ms(&[0, 30_000, 0]).start().await;
+    cluster.isolate(0);
+    cluster.until_missed(0).await;
+    assert!(cluster.set(1, "k", "late").await.is_done());
+    cluster.isolate(2);
+    cluster.set_skew_ms(1, 0);
+    cluster.start(1);
+    cluster.network.heal(index(0), index(1));
+    cluster.until("0 and 1 are linked", |cluster| cluster.is_linked(0, 1) && cluster.is_linked(1, 0)).await;
+    cluster.until_missed(2).await;
+
+    let flushed = cluster.flush(0).await;
+
+    cluster.network.heal_all();
+    cluster.until_whole().await;
+    assert!(matches!(flushed, Reply::NotWritten(_)), "{flushed:?}");
+    assert_eq!(cluster.get(0, "k").await, Reply::value("late"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_without_a_quorum_drops_nothing() {
+    let cluster = three().start().await;
+    assert!(cluster.set(0, "k", "v").await.is_done());
+    cluster.crash(1);
+    cluster.crash(2);
+    cluster.until_missed(1).await;
+    cluster.until_missed(2).await;
+
+    assert!(matches!(cluster.flush(0).await, Reply::NotWritten(_)));
+    assert_eq!(cluster.get(0, "k").await, Reply::value("v"));
+}
+
+/// Clients write through all nodes, with clocks apart, while another flushes. What was written before the flush
+/// is gone, what was written after it stays.
+#[tokio::test(start_paused = true)]
+async fn a_flush_among_writes_takes_what_was_before_and_leaves_what_comes_after() {
+    let cluster = three().skews_ms(&[0, 30_000, -25_000]).start().await;
+    for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+        cluster.network.set_delay(index(from), index(to), Duration::from_millis(5 + 3 * (from + 2 * to) as u64));
+    }
+    for number in 0..30 {
+        assert!(cluster.set(number % 3, &format!("before-{number}"), "v").await.is_done());
+    }
+    let writes = async {
+        for number in 0..30 {
+            assert!(cluster.set(number % 3, &format!("during-{number}"), "v").await.is_done());
+        }
+    };
+    let (flushed, ()) = tokio::join!(cluster.flush(2), writes);
+    assert!(flushed.is_done(), "{flushed:?}");
+    for number in 0..30 {
+        assert!(cluster.set(number % 3, &format!("after-{number}"), "v").await.is_done());
+    }
+    cluster.pass(100).await;
+
+    for node in cluster.indices() {
+        for number in 0..30 {
+            assert_eq!(cluster.get(node, &format!("before-{number}")).await, Reply::nil());
+            assert_eq!(cluster.get(node, &format!("after-{number}")).await, Reply::value("v"));
+        }
+    }
+}

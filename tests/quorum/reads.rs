@@ -1,0 +1,121 @@
+//! Reads: which answers count, what a read leaves behind, and counting.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_a_copy_serves_a_key_like_any_other() {
+    let cluster = Setup::new(5, (3, 2, 1)).start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+
+    assert_eq!(cluster.set(4, &key, "v").await, done());
+    assert_eq!(cluster.version_at(4, &key), None);
+    assert_eq!(cluster.get(4, &key).await, Reply::value("v"));
+    assert_eq!(cluster.get(4, "other").await, Reply::nil());
+    assert_eq!(cluster.delete(4, &key).await, Reply::Done { live: true });
+    assert_eq!(cluster.delete(4, &key).await, Reply::Done { live: false });
+    assert_eq!(cluster.get(4, &key).await, Reply::nil());
+}
+
+/// Node 2 misses a write, then a delete. The answer of a delete through it is that of the cluster all the same.
+#[tokio::test(start_paused = true)]
+async fn deletes_count_truly_although_one_replica_missed_what_came_before() {
+    let cluster = three().start().await;
+    for (before, counted) in [(Some("v"), true), (None, false)] {
+        assert!(cluster.set(0, "k", "old").await.is_done());
+        cluster.isolate(2);
+        cluster.until_missed(2).await;
+        if before.is_none() {
+            assert_eq!(cluster.delete(0, "k").await, Reply::Done { live: true });
+        } else {
+            assert!(cluster.delete(0, "k").await.is_done());
+            assert!(cluster.set(0, "k", "v").await.is_done());
+        }
+        cluster.network.heal_all();
+        cluster.until_linked().await;
+
+        assert_eq!(cluster.delete(2, "k").await, Reply::Done { live: counted }, "after {before:?}");
+    }
+}
+
+/// One replica has the key, another missed it, the third is dead: not having it proves nothing.
+#[tokio::test(start_paused = true)]
+async fn nil_is_said_only_when_every_replica_within_reach_has_none() {
+    let cluster = three().start().await;
+    cluster.isolate(2);
+    cluster.until_missed(2).await;
+    assert!(cluster.set(0, "k", "v").await.is_done());
+    cluster.network.heal_all();
+    cluster.until_linked().await;
+    cluster.crash(0);
+    cluster.until_missed(0).await;
+
+    assert_eq!(cluster.version_at(2, "k"), None);
+    assert_eq!(cluster.get(2, "k").await, Reply::value("v"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_replica_within_reach_is_no_quorum_and_never_nil() {
+    let cluster = Setup::new(5, (3, 2, 1)).start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    assert!(cluster.set(4, &key, "v").await.is_done());
+    cluster.isolate(4);
+    cluster.until_missed(4).await;
+    cluster.until("4 misses all others", |cluster| (0..4).all(|other| !cluster.is_linked(4, other))).await;
+
+    assert!(matches!(cluster.get(4, &key).await, Reply::Unread(_)));
+}
+
+/// Node 1 alone has a write whose coordinator is gone. Once somebody has read it, everybody must.
+#[tokio::test(start_paused = true)]
+async fn a_value_read_with_a_quorum_is_there_for_every_later_read() {
+    let cluster = Setup::new(3, (3, 2, 2)).start().await;
+    let (key, value, version) = (b"k".as_slice(), Some(b"v".as_slice()), version_of(&cluster, 0));
+    cluster.hand(0, 1, PeerRequest::Write { key, value, version, expires_at: None });
+    assert_eq!(cluster.get(1, "k").await, Reply::value("v"));
+
+    cluster.crash(1);
+    cluster.until_missed(1).await;
+
+    for node in [0, 2] {
+        assert_eq!(cluster.get(node, "k").await, Reply::value("v"), "at node {node}");
+    }
+}
+
+/// N=4, W=3: two replicas hold something newer than the two that are asked first, and all must agree in the end.
+#[tokio::test(start_paused = true)]
+async fn a_read_finds_what_is_newer_than_the_answers_of_its_first_quorum() {
+    let cluster = Setup::new(4, (4, 3, 2)).start().await;
+    let replicas = cluster.replicas_of("k");
+    for (holders, value) in [(&replicas[..2], "old"), (&replicas[2..], "new")] {
+        let version = version_of(&cluster, 0);
+        for &node in holders {
+            let (key, value) = (b"k".as_slice(), Some(value.as_bytes()));
+            cluster.hand(0, node, PeerRequest::Write { key, value, version, expires_at: None });
+        }
+    }
+
+    assert_eq!(cluster.get(replicas[0], "k").await, Reply::value("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_key_is_counted_once_also_while_a_node_is_down() {
+    let cluster = Setup::new(5, (3, 2, 1)).start().await;
+    for number in 0..300 {
+        assert!(cluster.set(number % 5, &format!("k{number}"), "v").await.is_done());
+    }
+    for number in 0..20 {
+        assert!(cluster.delete(number % 5, &format!("k{number}")).await.is_done());
+    }
+    for node in cluster.indices() {
+        assert_eq!(cluster.count(node).await, Ok(280));
+    }
+    cluster.crash(3);
+    cluster.until_missed(3).await;
+    for node in [0, 1, 2, 4] {
+        assert_eq!(cluster.count(node).await, Ok(280));
+    }
+    cluster.start(3);
+    cluster.until_linked().await;
+    assert_eq!(cluster.count(0).await, Ok(280), "while it catches up");
+    assert_eq!(cluster.count(3).await, Ok(280));
+}

@@ -1,0 +1,170 @@
+//! Writes: taken by their quorum, refused beforehand, or taken back.
+
+use super::*;
+
+/// Two of three nodes are gone. A client must not wait for a quorum that cannot be, nor leave anything behind.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_when_the_quorum_is_out_of_reach_and_it_fails_at_once() {
+    let cluster = three().start().await;
+    cluster.crash(1);
+    cluster.crash(2);
+    cluster.until_missed(1).await;
+    cluster.until_missed(2).await;
+
+    let began = Instant::now();
+    let reply = cluster.set(0, "k", "v").await;
+
+    assert_eq!(reply, Reply::NotWritten("NOQUORUM 1 of 2 replicas reachable; nothing was written".to_owned()));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(cluster.version_at(0, "k"), None);
+}
+
+/// N=W=3 gives up writing for reading anywhere: one dead node stops writes, and no reads.
+#[tokio::test(start_paused = true)]
+async fn with_all_replicas_required_one_dead_node_stops_writes_but_not_reads() {
+    let cluster = Setup::new(3, (3, 3, 1)).start().await;
+    assert_eq!(cluster.set(0, "k", "v").await, done());
+    cluster.crash(2);
+    cluster.until_missed(2).await;
+
+    assert!(matches!(cluster.set(0, "k", "w").await, Reply::NotWritten(_)));
+    assert!(matches!(cluster.delete(1, "k").await, Reply::NotWritten(_)));
+    for node in [0, 1] {
+        assert_eq!(cluster.get(node, "k").await, Reply::value("v"));
+    }
+}
+
+/// Node 2 refuses (its clock is an hour behind) after 0 and 1 have taken the write. All three confirm that they
+/// do not keep it, so the client may be told so.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_loses_its_quorum_is_reverted_when_every_replica_confirms() {
+    let cluster = Setup::new(3, (3, 3, 1)).skews_ms(&[0, 0, -HOUR_MS]).start().await;
+
+    let Reply::Reverted(words) = cluster.set(0, "k", "v").await else { panic!("it is taken back") };
+
+    assert!(words.contains("of 3 acks; reverted"), "{words}");
+    for node in cluster.indices() {
+        assert_eq!(cluster.version_at(node, "k"), None);
+        assert_eq!(cluster.get(node, "k").await, Reply::nil());
+    }
+}
+
+/// Somebody has read the value before its write failed: it cannot be called back any more.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_read_before_it_failed_is_indeterminate_and_stays() {
+    let cluster = Setup::new(3, (3, 3, 1)).skews_ms(&[0, 0, -HOUR_MS]).start().await;
+    let node = cluster.node(0);
+    let flight = node.store.launch(vec![write("k", Some("v"))], node.replica().wall.now());
+    assert_eq!(cluster.get(0, "k").await, Reply::value("v"), "it shows at once");
+
+    let reply = Reply::from(flight.settle().await.remove(0));
+
+    assert!(matches!(reply, Reply::Indeterminate(_)), "{reply:?}");
+    assert_eq!(cluster.get(0, "k").await, Reply::value("v"));
+}
+
+/// Node 2 hangs with the write in its buffers: whatever 0 and 1 do, nobody knows what it will do with it.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_a_hung_replica_may_hold_is_indeterminate() {
+    let cluster = Setup::new(3, (3, 3, 1)).start().await;
+    cluster.network.freeze(index(2));
+
+    let began = Instant::now();
+    let reply = cluster.set(0, "k", "v").await;
+
+    assert!(matches!(&reply, Reply::Indeterminate(words) if words.contains("2 of 3 acks")), "{reply:?}");
+    assert!(began.elapsed() <= 2 * cluster.config.request_timeout());
+    assert_eq!(cluster.get(0, "k").await, Reply::nil(), "those that could be asked have taken it back");
+}
+
+/// Node 1 is down when a write of node 0 fails and is taken back. When 1 is back nobody brings the value to it.
+#[tokio::test(start_paused = true)]
+async fn a_reverted_value_does_not_return_with_the_missing_peer() {
+    let cluster = three().skews_ms(&[0, 0, -HOUR_MS]).start().await;
+    cluster.crash(1);
+    cluster.until_missed(1).await;
+    let reply = cluster.set(0, "k", "v").await;
+    assert!(matches!(&reply, Reply::Reverted(words) if words.contains("1 of 2 acks")), "{reply:?}");
+
+    cluster.start(1);
+    cluster.until_whole().await;
+
+    for node in cluster.indices() {
+        assert_eq!(cluster.get(node, "k").await, Reply::nil());
+    }
+}
+
+/// The coordinator's write is overtaken on the way by its own revert.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_arrives_after_its_revert_is_refused() {
+    let cluster = three().start().await;
+    let version = version_of(&cluster, 0);
+    let key = b"k";
+    assert_eq!(ask(&cluster, 0, 1, PeerRequest::Revert { key, version }), encoded(&PeerReply::Ok));
+
+    let late = PeerRequest::Write { key, value: Some(b"v"), version, expires_at: None };
+
+    assert_eq!(ask(&cluster, 0, 1, late), encoded(&PeerReply::Void));
+    assert_eq!(cluster.get(1, "k").await, Reply::nil());
+}
+
+/// Node 0's clock is an hour ahead. Its write of "lost" is on its way when node 1 writes "kept", with a far
+/// smaller stamp, and has its quorum. When "lost" is taken back "kept" must show, also from node 0.
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_write_survives_the_revert_of_a_concurrent_one() {
+    let cluster = three().skews_ms(&[HOUR_MS, 0, 0]).start().await;
+    let node = cluster.node(0);
+    let flight = node.store.launch(vec![write("k", Some("lost"))], node.replica().wall.now());
+    assert_eq!(cluster.set(1, "k", "kept").await, done());
+
+    let reply = Reply::from(flight.settle().await.remove(0));
+
+    assert!(matches!(reply, Reply::Reverted(_)), "{reply:?}");
+    for node in cluster.indices() {
+        assert_eq!(cluster.get(node, "k").await, Reply::value("kept"), "at node {node}");
+    }
+}
+
+/// SIGSTOP one node: clients of the others notice nothing.
+#[tokio::test(start_paused = true)]
+async fn a_hung_replica_neither_fails_nor_delays_a_write_that_has_its_quorum() {
+    let cluster = three().start().await;
+    cluster.network.freeze(index(2));
+    for number in 0..200 {
+        let began = Instant::now();
+        assert_eq!(cluster.set(number % 2, &format!("k{number}"), "v").await, done());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        cluster.pass(3).await;
+    }
+}
+
+/// SET k 1, SET k 2 in one pipeline, from a node whose clock is behind what the key holds: both are refused as
+/// stale and stamped anew, and still the second is the last.
+#[tokio::test(start_paused = true)]
+async fn the_last_write_of_a_pipeline_wins_on_every_replica() {
+    let cluster = three().skews_ms(&[0, 30_000, -20_000]).start().await;
+    for number in 0..20 {
+        let key = format!("k{number}");
+        assert!(cluster.set(1, &key, "before").await.is_done());
+        let pipeline = ["1", "2", "3"].map(|value| write(&key, Some(value)));
+        let replies = cluster.batch(number % 3, pipeline.to_vec()).await;
+        assert!(replies.iter().all(Reply::is_done), "{replies:?}");
+        for node in cluster.indices() {
+            assert_eq!(cluster.value_at(node, &key).as_deref(), Some("3"));
+        }
+    }
+}
+
+/// Open records cost memory beside the decided ones: once traffic ends the watermark must close all of them, on
+/// the coordinator's own store too, long before they would be closed for their age.
+#[tokio::test(start_paused = true)]
+async fn no_record_stays_open_once_traffic_has_ended() {
+    let cluster = three().with(|config| config.request_timeout_ms = 10_000).start().await;
+    for number in 0..100 {
+        assert!(cluster.set(number % 3, &format!("k{}", number % 50), "v").await.is_done());
+    }
+    cluster.pass(6_000).await;
+    for node in cluster.indices() {
+        assert_eq!(cluster.node(node).replica().store.counts().open_records, 0, "at node {node}");
+    }
+}

@@ -1,0 +1,287 @@
+//! Whether what clients saw of one key is what was promised to them.
+//!
+//! [`is_linearizable`] searches for an order in which the calls could have taken effect one at a time, each between
+//! its beginning and its answer (Wing & Gong, "Testing and Verifying Concurrent Objects", 1993), and remembers the
+//! dead ends (Lowe, "Testing for Linearizability", 2017). A write of unknown fate may take effect at any time after it
+//! began, or never; one that was taken back never does.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::support::history::{Action, Call, Fate};
+
+/// Why a history breaks a promise: the calls that show it, in words.
+pub(crate) type Violation = String;
+
+/// The calls of each key.
+pub(crate) fn by_key(calls: &[Call]) -> Vec<Vec<Call>> {
+    let mut keys: HashMap<&str, Vec<Call>> = HashMap::new();
+    for call in calls {
+        keys.entry(&call.key).or_default().push(call.clone());
+    }
+    let mut keys: Vec<_> = keys.into_values().collect();
+    keys.sort_by(|a, b| a[0].key.cmp(&b[0].key));
+    keys
+}
+
+/// No value whose write was answered as taken back is read, before or after that answer; nor one that nobody wrote.
+pub(crate) fn nothing_taken_back_is_read(calls: &[Call]) -> Result<(), Violation> {
+    let written: HashMap<&str, &Call> = calls
+        .iter()
+        .filter_map(|call| match &call.action {
+            Action::Write(Some(value)) => Some((value.as_str(), call)),
+            _ => None,
+        })
+        .collect();
+    for read in calls {
+        let Fate::Saw(Some(value)) = &read.fate else { continue };
+        match written.get(value.as_str()) {
+            None => return Err(format!("nobody wrote what was read:\n{read}")),
+            Some(write) if write.key != read.key => return Err(format!("another key's value:\n{write}\n{read}")),
+            Some(write) if write.fate == Fate::TakenBack => {
+                return Err(format!("a value was read that was taken back:\n{write}\n{read}"));
+            }
+            Some(write) if write.invoked > read.returned => {
+                return Err(format!("a value was read before it was written:\n{write}\n{read}"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Each read returns the last acknowledged write, or one that was in flight or is of unknown fate. `calls` are of one
+/// key that began without a value.
+pub(crate) fn reads_return_the_last_acknowledged(calls: &[Call]) -> Result<(), Violation> {
+    for read in calls {
+        let Fate::Saw(seen) = &read.fate else { continue };
+        // The latest beginning of any write that was acknowledged before this read began: whatever was answered
+        // before that, is superseded.
+        let acknowledged = calls.iter().filter(|call| call.fate == Fate::Acknowledged && call.returned < read.invoked);
+        let superseded_before = acknowledged.map(|call| call.invoked).max();
+        let allows = |write: &&Call| match (&write.action, &write.fate) {
+            (Action::Write(value), Fate::Acknowledged) => {
+                value == seen && write.invoked < read.returned && superseded_before.is_none_or(|at| write.returned > at)
+            }
+            (Action::Write(value), Fate::Unknown) => value == seen && write.invoked < read.returned,
+            _ => false,
+        };
+        let is_initial = seen.is_none() && superseded_before.is_none();
+        if !is_initial && !calls.iter().any(|call| allows(&call)) {
+            return Err(format!("neither the last acknowledged write nor one in flight:\n{read}\n{}", list(calls)));
+        }
+    }
+    Ok(())
+}
+
+/// There is an order of all calls, each between its beginning and its answer, in which every read returns the latest
+/// write. `calls` are of one key that began without a value.
+pub(crate) fn is_linearizable(calls: &[Call]) -> Result<(), Violation> {
+    let steps = Steps::of(calls);
+    let mut search = Search { steps: &steps, dead_ends: HashSet::new() };
+    if search.can_go_on(&mut Position { taken: vec![false; steps.0.len()], value: None }) {
+        return Ok(());
+    }
+    Err(format!("no order of these calls explains what was read:\n{}", list(calls)))
+}
+
+fn list(calls: &[Call]) -> String {
+    let mut calls = calls.to_vec();
+    calls.sort_by_key(|call| call.invoked);
+    calls.iter().map(Call::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// One call as the search sees it.
+struct Step {
+    invoked: u64,
+    /// The end of time where it is open whether, and when, it took effect.
+    returned: u64,
+    effect: Effect,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Effect {
+    Write(Option<String>),
+    Read(Option<String>),
+}
+
+struct Steps(Vec<Step>);
+
+impl Steps {
+    fn of(calls: &[Call]) -> Self {
+        let seen: HashSet<&Option<String>> = calls
+            .iter()
+            .filter_map(|call| match &call.fate {
+                Fate::Saw(value) => Some(value),
+                _ => None,
+            })
+            .collect();
+        let step = |call: &Call| {
+            let (effect, returned) = match (&call.action, &call.fate) {
+                (Action::Write(value), Fate::Acknowledged) => (Effect::Write(value.clone()), call.returned),
+                // What nobody saw may just as well never have happened.
+                (Action::Write(value), Fate::Unknown) if seen.contains(value) => {
+                    (Effect::Write(value.clone()), u64::MAX)
+                }
+                (Action::Read, Fate::Saw(value)) => (Effect::Read(value.clone()), call.returned),
+                _ => return None,
+            };
+            Some(Step { invoked: call.invoked, returned, effect })
+        };
+        let mut steps: Vec<Step> = calls.iter().filter_map(step).collect();
+        steps.sort_by_key(|step| step.invoked);
+        Self(steps)
+    }
+}
+
+/// Which calls have taken effect, and what the key holds then.
+struct Position {
+    taken: Vec<bool>,
+    value: Option<String>,
+}
+
+struct Search<'a> {
+    steps: &'a Steps,
+    dead_ends: HashSet<(Vec<bool>, Option<String>)>,
+}
+
+impl Search<'_> {
+    fn can_go_on(&mut self, position: &mut Position) -> bool {
+        let left = |at: &usize| !position.taken[*at];
+        let steps = &self.steps.0;
+        // Whatever takes effect next must have begun before every answer that is still to come.
+        let horizon = (0..steps.len()).filter(left).map(|at| steps[at].returned).min();
+        if horizon.is_none_or(|horizon| horizon == u64::MAX) {
+            return true;
+        }
+        let next: Vec<usize> = (0..steps.len()).filter(left).filter(|&at| Some(steps[at].invoked) < horizon).collect();
+        // A read that fits can be taken at once: that never closes a way.
+        let fitting = next.iter().copied().find(|&at| steps[at].effect == Effect::Read(position.value.clone()));
+        if let Some(read) = fitting {
+            return self.takes(position, read);
+        }
+        if !self.dead_ends.insert((position.taken.clone(), position.value.clone())) {
+            return false;
+        }
+        next.into_iter().any(|at| matches!(steps[at].effect, Effect::Write(_)) && self.takes(position, at))
+    }
+
+    fn takes(&mut self, position: &mut Position, at: usize) -> bool {
+        let before = position.value.clone();
+        if let Effect::Write(value) = &self.steps.0[at].effect {
+            position.value.clone_from(value);
+        }
+        position.taken[at] = true;
+        let goes_on = self.can_go_on(position);
+        position.taken[at] = false;
+        position.value = before;
+        goes_on
+    }
+}
+
+mod tests {
+    //! The checkers find what is wrong and let pass what is right.
+
+    use super::*;
+
+    /// A history of one key from lines like `0-5 set a`, `6-7 get a`, `2-? set b` (unknown), `2-3! set c` (taken back).
+    fn history(lines: &[&str]) -> Vec<Call> {
+        lines.iter().enumerate().map(|(client, line)| call(client, line)).collect()
+    }
+
+    fn call(client: usize, line: &str) -> Call {
+        let mut words = line.split(' ');
+        let (begin, end) = words.next().and_then(|times| times.split_once('-')).expect("two times");
+        let action = match words.next() {
+            Some("set") => Action::Write(words.next().map(str::to_owned)),
+            Some("del") => Action::Write(None),
+            _ => Action::Read,
+        };
+        let fate = match (&action, end) {
+            (Action::Read, _) => Fate::Saw(words.next().filter(|&value| value != "nil").map(str::to_owned)),
+            (_, "?") => Fate::Unknown,
+            (_, end) if end.ends_with('!') => Fate::TakenBack,
+            _ => Fate::Acknowledged,
+        };
+        let returned = end.trim_end_matches('!').parse().unwrap_or(1000);
+        let invoked = begin.parse().expect("a time");
+        Call { client, node: 0, key: "k".to_owned(), action, fate, invoked, returned }
+    }
+
+    #[test]
+    fn reads_in_the_order_of_writes_are_linearizable() {
+        for lines in [
+            &["0-1 get nil", "2-3 set a", "4-5 get a", "6-7 del", "8-9 get nil"][..],
+            &["0-9 set a", "1-2 get nil", "3-4 get a"],
+            &["0-9 set a", "0-9 set b", "1-2 get a", "3-4 get b"],
+            &["0-1 set a", "2-? set b", "3-4 get a", "5-6 get b", "7-8 set c", "9-10 get c"],
+            &["0-1 set a", "2-? set b", "3-4 set c", "5-6 get c", "7-8 get b"],
+            &["0-1 set a", "2-3! set b", "4-5 get a"],
+            &["0-1 set a", "2-? del", "3-4 get a", "5-6 get nil", "7-8 get nil"],
+        ] {
+            assert_eq!(is_linearizable(&history(lines)), Ok(()), "{lines:?}");
+            assert_eq!(nothing_taken_back_is_read(&history(lines)), Ok(()), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_stale_read_is_found() {
+        assert!(is_linearizable(&history(&["0-1 set a", "2-3 set b", "4-5 get a"])).is_err());
+        assert!(is_linearizable(&history(&["0-1 set a", "2-3 get nil"])).is_err());
+        assert!(is_linearizable(&history(&["0-1 set a", "2-3 del", "4-5 get a"])).is_err());
+    }
+
+    #[test]
+    fn reads_that_go_back_in_time_are_found() {
+        let lines = ["0-1 set a", "2-9 set b", "3-4 get b", "5-6 get a"];
+        assert!(is_linearizable(&history(&lines)).is_err());
+        assert_eq!(reads_return_the_last_acknowledged(&history(&lines)), Ok(()), "that one was never promised");
+    }
+
+    #[test]
+    fn a_write_that_takes_effect_twice_is_found() {
+        let lines = ["0-9 set x", "1-2 get x", "3-4 set y", "5-6 get y", "7-8 get x"];
+        assert!(is_linearizable(&history(&lines)).is_err());
+    }
+
+    #[test]
+    fn a_lost_acknowledged_write_is_found() {
+        let lines = ["0-1 set a", "2-3 set b", "4-? set c", "5-6 get a"];
+        assert!(is_linearizable(&history(&lines)).is_err());
+        assert!(reads_return_the_last_acknowledged(&history(&lines)).is_err());
+    }
+
+    #[test]
+    fn an_unknown_write_takes_effect_once_only() {
+        let lines = ["0-? set a", "1-2 get a", "3-4 set b", "5-6 get b", "7-8 get a"];
+        assert!(is_linearizable(&history(&lines)).is_err());
+    }
+
+    #[test]
+    fn a_value_that_was_taken_back_must_never_be_read() {
+        for lines in [&["0-5! set a", "1-2 get a"][..], &["0-1! set a", "8-9 get a"]] {
+            assert!(nothing_taken_back_is_read(&history(lines)).is_err(), "{lines:?}");
+            assert!(is_linearizable(&history(lines)).is_err(), "{lines:?}");
+            assert!(reads_return_the_last_acknowledged(&history(lines)).is_err(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_from_nowhere_or_from_the_future_is_found() {
+        assert!(nothing_taken_back_is_read(&history(&["0-1 get a"])).is_err());
+        assert!(nothing_taken_back_is_read(&history(&["0-1 get a", "2-3 set a"])).is_err());
+    }
+
+    #[test]
+    fn the_last_acknowledged_write_or_one_in_flight_may_be_read() {
+        for lines in [
+            &["0-1 set a", "2-3 get a"][..],
+            &["0-1 set a", "2-9 set b", "3-4 get a", "5-6 get b", "7-8 get a"],
+            &["0-5 set a", "1-6 set b", "7-8 get a"],
+            &["0-1 set a", "2-? set b", "3-4 set c", "5-6 get b", "7-8 get c"],
+        ] {
+            assert_eq!(reads_return_the_last_acknowledged(&history(lines)), Ok(()), "{lines:?}");
+        }
+        assert!(reads_return_the_last_acknowledged(&history(&["0-1 set a", "2-3 set b", "4-5 get a"])).is_err());
+        assert!(reads_return_the_last_acknowledged(&history(&["0-1 set a", "2-3 get nil"])).is_err());
+    }
+}

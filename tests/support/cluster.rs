@@ -1,0 +1,401 @@
+//! A cluster of real nodes (coordinator, replica, store, catching up) in one process, on a network that fails when it is told to.
+//!
+//! Only the sessions are missing: a test asks a node's coordinator as the commands do. All waits are in tokio's paused
+//! time, so a minute of the cluster takes milliseconds, and nothing depends on the speed of the machine.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringkv::config::{ClusterConfig, NodeConfig};
+use ringkv::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError};
+use ringkv::peer::{
+    InMemoryCommunicator, InMemoryNetwork, LinkOptions, LinkState, LocalNode, NodeCommunicator, PeerReply, PeerRequest,
+};
+use ringkv::replica::{Replica, janitor, sync};
+use ringkv::ring::{NodeId, NodeIndex, Slot};
+use ringkv::time::{UnixMs, WallClock};
+use ringkv::version::Version;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What all clocks show when a test begins, before their skew.
+const EPOCH_MS: i64 = 1_700_000_000_000;
+/// No test waits longer for what must come.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How a cluster is to be built.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) config: ClusterConfig,
+    pub(crate) seed: u64,
+    /// How far each node's clock is off, in milliseconds.
+    pub(crate) skews_ms: Vec<i64>,
+}
+
+impl Setup {
+    /// `nodes` nodes with N, W and R, clocks that agree, and 200 ms for a request.
+    pub(crate) fn new(nodes: u16, (n, w, r): (u16, u16, u16)) -> Self {
+        let name = |index: u16| format!("node-{}", index + 1);
+        let node = |index| NodeConfig { id: NodeId::from(name(index).as_str()), addr: name(index), announce: None };
+        let config = ClusterConfig {
+            replication_factor: n,
+            write_quorum: w,
+            read_quorum: r,
+            virtual_nodes: 16,
+            request_timeout_ms: 200,
+            sync_timeout_ms: 0,
+            nodes: (0..nodes).map(node).collect(),
+            ..ClusterConfig::single_node()
+        };
+        Self { config, seed: 1, skews_ms: vec![0; usize::from(nodes)] }
+    }
+
+    pub(crate) fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    pub(crate) fn skews_ms(mut self, skews_ms: &[i64]) -> Self {
+        self.skews_ms = skews_ms.to_vec();
+        self
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut ClusterConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// The cluster with no node started.
+    pub(crate) fn build(self) -> Arc<TestCluster> {
+        let nodes = self.config.nodes.iter().map(|_| None).collect();
+        Arc::new(TestCluster {
+            network: InMemoryNetwork::new(self.seed),
+            config: self.config,
+            origin: Instant::now(),
+            skews_ms: Mutex::new(self.skews_ms),
+            nodes: Mutex::new(nodes),
+        })
+    }
+
+    /// The cluster with all nodes linked and caught up.
+    pub(crate) async fn start(self) -> Arc<TestCluster> {
+        let cluster = self.build();
+        cluster.indices().for_each(|node| cluster.start(node));
+        cluster.until_whole().await;
+        cluster
+    }
+}
+
+/// What became of a request, as a client sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Reply {
+    Value(Option<String>),
+    /// Written; whether the key had a value before.
+    Done {
+        live: bool,
+    },
+    /// Refused beforehand: nothing was written.
+    NotWritten(String),
+    Reverted(String),
+    Indeterminate(String),
+    /// The read found too few replicas.
+    Unread(String),
+    /// The node that was asked died.
+    Died,
+}
+
+impl Reply {
+    pub(crate) fn value(text: &str) -> Self {
+        Self::Value(Some(text.to_owned()))
+    }
+
+    pub(crate) fn nil() -> Self {
+        Self::Value(None)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Self::Done { .. })
+    }
+}
+
+impl From<Outcome> for Reply {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Read(found) => Self::Value(found.and_then(|found| found.value).map(|value| text(&value))),
+            Outcome::Written(before) => Self::Done { live: before.live },
+            Outcome::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<QuorumError> for Reply {
+    fn from(error: QuorumError) -> Self {
+        let words = error.to_string();
+        match error {
+            QuorumError::TooFewForWrite { .. } => Self::NotWritten(words),
+            QuorumError::Reverted { .. } => Self::Reverted(words),
+            QuorumError::Indeterminate { .. } => Self::Indeterminate(words),
+            QuorumError::TooFewForRead { .. } => Self::Unread(words),
+        }
+    }
+}
+
+/// One running process of a node.
+#[derive(Clone)]
+pub(crate) struct TestNode {
+    pub(crate) store: Arc<ConsistentHashingKvStore>,
+    /// Cancelled when the process ends.
+    died: CancellationToken,
+}
+
+impl TestNode {
+    pub(crate) fn replica(&self) -> &Replica {
+        &self.store.replica
+    }
+}
+
+/// The cluster. Nodes are named by their index.
+pub(crate) struct TestCluster {
+    pub(crate) network: InMemoryNetwork,
+    pub(crate) config: ClusterConfig,
+    origin: Instant,
+    skews_ms: Mutex<Vec<i64>>,
+    nodes: Mutex<Vec<Option<TestNode>>>,
+}
+
+impl TestCluster {
+    pub(crate) fn indices(&self) -> std::ops::Range<usize> {
+        0..self.config.nodes.len()
+    }
+
+    /// Starts a process of `node` with empty memory, in place of the one that ran, if any.
+    pub(crate) fn start(&self, node: usize) {
+        self.crash(node);
+        let skew_ms = self.skews_ms.lock().expect("no test panics with it")[node];
+        let epoch = UnixMs(u64::try_from(EPOCH_MS + skew_ms).expect("no clock before 1970"));
+        let wall = WallClock::Simulated { epoch, origin: self.origin };
+        let replica = Arc::new(Replica::new(self.config.clone(), index(node), wall.clone()));
+        let options = LinkOptions::new(self.config.request_timeout(), wall);
+        let others: Vec<NodeIndex> = self.indices().map(index).collect();
+        let local: Arc<dyn LocalNode> = replica.clone();
+        let peers = Arc::new(InMemoryCommunicator::new(&self.network, index(node), &others, &options, &local));
+        let died = CancellationToken::new();
+        peers.start(&TaskTracker::new(), &died);
+        let peers: Arc<dyn NodeCommunicator> = peers;
+        spawn_until(&died, sync::run(Arc::clone(&replica), Arc::clone(&peers)));
+        spawn_until(&died, janitor::run(Arc::clone(&replica)));
+        let store = Arc::new(ConsistentHashingKvStore::new(replica, peers));
+        self.nodes.lock().expect("no test panics with it")[node] = Some(TestNode { store, died });
+    }
+
+    /// Ends the process of `node` like a `kill -9`; its memory is gone.
+    pub(crate) fn crash(&self, node: usize) {
+        if let Some(gone) = self.nodes.lock().expect("no test panics with it")[node].take() {
+            self.network.crash(index(node));
+            gone.died.cancel();
+        }
+    }
+
+    /// From its next start on the clock of `node` is this far off.
+    pub(crate) fn set_skew_ms(&self, node: usize, skew_ms: i64) {
+        self.skews_ms.lock().expect("no test panics with it")[node] = skew_ms;
+    }
+
+    pub(crate) fn is_running(&self, node: usize) -> bool {
+        self.nodes.lock().expect("no test panics with it")[node].is_some()
+    }
+
+    pub(crate) fn find(&self, node: usize) -> Option<TestNode> {
+        self.nodes.lock().expect("no test panics with it")[node].clone()
+    }
+
+    /// The running process of `node`.
+    pub(crate) fn node(&self, node: usize) -> TestNode {
+        self.find(node).expect("it runs")
+    }
+
+    pub(crate) fn running(&self) -> Vec<usize> {
+        self.indices().filter(|&node| self.is_running(node)).collect()
+    }
+
+    /// Sends a batch to `node` and waits for all its answers.
+    pub(crate) async fn batch(&self, node: usize, operations: Vec<Operation>) -> Vec<Reply> {
+        let count = operations.len();
+        let Some(TestNode { store, died }) = self.find(node) else { return vec![Reply::Died; count] };
+        let flight = store.launch(operations, store.replica.wall.now());
+        tokio::select! {
+            biased;
+            () = died.cancelled() => vec![Reply::Died; count],
+            outcomes = flight.settle() => outcomes.into_iter().map(Reply::from).collect(),
+        }
+    }
+
+    async fn single(&self, node: usize, operation: Operation) -> Reply {
+        self.batch(node, vec![operation]).await.remove(0)
+    }
+
+    /// GET, as the command does it: on the spot if the node may answer alone.
+    pub(crate) async fn get(&self, node: usize, key: &str) -> Reply {
+        let Some(TestNode { store, .. }) = self.find(node) else { return Reply::Died };
+        let found = |lookup: ringkv::store::Lookup<'_>| lookup.live().and_then(|record| record.value().map(text));
+        let here = store.read_here(slot(key), key.as_bytes(), store.replica.wall.now(), found);
+        match here {
+            Some(value) => Reply::Value(value),
+            None => self.single(node, read(key)).await,
+        }
+    }
+
+    pub(crate) async fn set(&self, node: usize, key: &str, value: &str) -> Reply {
+        self.single(node, write(key, Some(value))).await
+    }
+
+    pub(crate) async fn delete(&self, node: usize, key: &str) -> Reply {
+        self.single(node, write(key, None)).await
+    }
+
+    /// FLUSHALL.
+    pub(crate) async fn flush(&self, node: usize) -> Reply {
+        let Some(TestNode { store, died }) = self.find(node) else { return Reply::Died };
+        tokio::select! {
+            biased;
+            () = died.cancelled() => Reply::Died,
+            flushed = store.flush_all() => flushed.map_or_else(Reply::from, |()| Reply::Done { live: false }),
+        }
+    }
+
+    /// DBSIZE.
+    pub(crate) async fn count(&self, node: usize) -> Result<u64, QuorumError> {
+        self.node(node).store.count_keys().await
+    }
+
+    /// What `node` shows of a key, without being seen to look.
+    pub(crate) fn version_at(&self, node: usize, key: &str) -> Option<Version> {
+        self.node(node).replica().store.version_of(slot(key), key.as_bytes())
+    }
+
+    /// What `node` itself shows of a key. Counts as a read there.
+    pub(crate) fn value_at(&self, node: usize, key: &str) -> Option<String> {
+        let node = self.node(node);
+        let replica = node.replica();
+        replica.store.read(slot(key), key.as_bytes(), replica.wall.now(), |lookup| {
+            lookup.live().and_then(|record| record.value().map(text))
+        })
+    }
+
+    /// Hands `node` a request as if it came from the peer `from`, and forgets the answer.
+    pub(crate) fn hand(&self, from: usize, node: usize, request: PeerRequest<'_>) {
+        let node = self.node(node);
+        node.replica().serve(index(from), request, node.replica().wall.now(), &mut Vec::new());
+    }
+
+    /// The replicas of a key, in order.
+    pub(crate) fn replicas_of(&self, key: &str) -> Vec<usize> {
+        self.config.ring().preference_list(slot(key)).iter().map(|node| node.as_usize()).collect()
+    }
+
+    /// A key whose replicas are these, in order.
+    pub(crate) fn key_on(&self, replicas: &[usize]) -> String {
+        let ring = self.config.ring();
+        (0..100_000)
+            .map(|number| format!("key-{number}"))
+            .find(|key| ring.preference_list(slot(key)).iter().map(|node| node.as_usize()).eq(replicas.iter().copied()))
+            .expect("some key has these replicas")
+    }
+
+    pub(crate) fn is_linked(&self, from: usize, to: usize) -> bool {
+        self.node(from).store.peers.link(index(to)) == LinkState::Up
+    }
+
+    pub(crate) fn is_syncing(&self, node: usize) -> bool {
+        self.node(node).replica().syncing.count() > 0
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn pass(&self, millis: u64) {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// Waits for what must come true.
+    pub(crate) async fn until(&self, what: &str, is_true: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_true(self) {
+            assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits until all running nodes see each other.
+    pub(crate) async fn until_linked(&self) {
+        self.until("all running nodes are linked", |cluster| {
+            let running = cluster.running();
+            running.iter().all(|&from| running.iter().all(|&to| from == to || cluster.is_linked(from, to)))
+        })
+        .await;
+    }
+
+    /// Waits until all running nodes see each other, have caught up, and know it of each other.
+    pub(crate) async fn until_whole(&self) {
+        self.until_linked().await;
+        self.until("all running nodes have caught up", |cluster| {
+            cluster.running().into_iter().all(|node| !cluster.is_syncing(node))
+        })
+        .await;
+        // An idle link is tried every half timeout; that carries the news.
+        tokio::time::sleep(self.config.request_timeout()).await;
+    }
+
+    /// Waits until no link leads to `node` any more, for all others that run.
+    pub(crate) async fn until_missed(&self, node: usize) {
+        self.until("the node is missed", |cluster| {
+            cluster.running().into_iter().all(|other| other == node || !cluster.is_linked(other, node))
+        })
+        .await;
+    }
+
+    /// Cuts `node` off from all others.
+    pub(crate) fn isolate(&self, node: usize) {
+        self.indices().filter(|&other| other != node).for_each(|other| self.network.cut(index(node), index(other)));
+    }
+}
+
+pub(crate) fn read(key: &str) -> Operation {
+    Operation { slot: slot(key), key: bytes(key), kind: OperationKind::Read }
+}
+
+/// SET, or DEL without a value.
+pub(crate) fn write(key: &str, value: Option<&str>) -> Operation {
+    let kind = OperationKind::Write { value: value.map(bytes), expires_at: None };
+    Operation { slot: slot(key), key: bytes(key), kind }
+}
+
+pub(crate) fn index(node: usize) -> NodeIndex {
+    NodeIndex(u16::try_from(node).expect("a small cluster"))
+}
+
+pub(crate) fn slot(key: &str) -> Slot {
+    Slot::of_key(key.as_bytes())
+}
+
+/// Whether `reply` to a peer's request, as bytes, is of a kind that tests name by its first characters.
+pub(crate) fn encoded(reply: &PeerReply) -> Vec<u8> {
+    let mut out = Vec::new();
+    reply.encode(&mut out);
+    out
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn text(value: impl AsRef<[u8]>) -> String {
+    String::from_utf8_lossy(value.as_ref()).into_owned()
+}
+
+fn spawn_until(died: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let died = died.clone();
+    tokio::spawn(async move { died.run_until_cancelled(work).await });
+}
