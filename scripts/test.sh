@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# The gate, for people and for CI: format, lints, documentation, every Rust test, the release build, and the smoke test
+# with redis-cli, redis-benchmark and redis-py (scripts/smoke.sh). Stops at the first stage that fails.
+#
+# Usage: scripts/test.sh [--help]
+#
+# Beyond the Rust toolchain it needs redis-tools, redis-server and python3 with venv. As root on a Debian it installs what
+# is missing; elsewhere it names it and fails before anything else is done. redis-py goes into target/venv. It can run
+# from any directory, without standard input, and several times at once.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# A stage that hangs ends here. Far above what a cold build on two cores takes.
+STAGE_SECONDS_MAX=1800
+
+STAGE='' STAGE_PID=''
+TIMES=()
+
+# stage NAME COMMAND...: a heading, the command, and the time it took.
+stage() {
+    local status=0 begin=$SECONDS
+    STAGE=$1
+    shift
+    printf '\n==== %s: %s\n' "$STAGE" "$*"
+    timeout "$STAGE_SECONDS_MAX" "$@" </dev/null &
+    STAGE_PID=$!
+    wait "$STAGE_PID" || status=$?
+    STAGE_PID=''
+    TIMES+=("$(printf '%5d s  %s' $((SECONDS - begin)) "$STAGE")")
+    if ((status == 124)); then die "$STAGE took longer than $STAGE_SECONDS_MAX s and was ended"; fi
+    ((status == 0)) || die "$STAGE failed (exit code $status), see above"
+    printf '==== %s: passed in %d s\n' "$STAGE" $((SECONDS - begin))
+}
+
+# The stage runs in a process group of its own, to which `timeout` passes the signal on.
+end_stage() {
+    local status=$?
+    trap '' INT TERM HUP
+    if [[ -n $STAGE_PID ]]; then
+        signal TERM "$STAGE_PID"
+        wait "$STAGE_PID" 2>/dev/null || true
+    fi
+    exit "$status"
+}
+
+require_components() {
+    require_cargo
+    cargo fmt --version >/dev/null 2>&1 || die "rustfmt is missing: rustup component add rustfmt"
+    cargo clippy --version >/dev/null 2>&1 || die "clippy is missing: rustup component add clippy"
+}
+
+main() {
+    if (($#)); then
+        usage "${BASH_SOURCE[0]}"
+        [[ $1 == --help || $1 == -h ]] && exit 0
+        exit 2
+    fi
+    trap end_stage EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    cd "$ROOT"
+    require_components
+    require_redis
+    require_redis_py
+    stage format cargo fmt --check
+    stage lints cargo clippy --all-targets --locked -- -D warnings
+    stage documentation env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+    stage tests cargo test --locked
+    stage release cargo build --release --locked
+    RINGKV_BIN=$(release_binary)
+    export RINGKV_BIN
+    stage smoke "$ROOT/scripts/smoke.sh"
+    printf '\n==== all stages passed\n'
+    printf '%s\n' "${TIMES[@]}"
+}
+
+main "$@"
