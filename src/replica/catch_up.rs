@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::peer::CatchUp;
 use crate::ring::{SLOT_COUNT, Slot};
+use crate::version::StartNumber;
 
 const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = SLOT_COUNT as usize / WORD_BITS;
@@ -17,20 +18,42 @@ const WORDS: usize = SLOT_COUNT as usize / WORD_BITS;
 pub(crate) enum Source {
     /// All that it holds of the slot is merged here.
     Merged,
-    /// Since this node started it was not caught up on the slot itself: it held nothing that counts.
-    Syncing,
+    /// It was not caught up on the slot itself, and so held nothing that counts, for this time.
+    Syncing(Span),
     /// Not heard yet.
     Unheard,
+}
+
+/// For how long one process was seen not to be caught up: from a question of one round to one of another, or the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span {
+    pub(crate) process: StartNumber,
+    pub(crate) since: u32,
+    pub(crate) until: u32,
 }
 
 /// Whether a slot is caught up: merged from `needed` other replicas (N-W+1: every write quorum meets them), or from
 /// all that hold anything that counts.
 ///
-/// `needed` may exceed the number of others (W = 1); then all of them are it.
+/// The latter takes a moment at which all the rest were syncing. That each was at some time proves nothing: what one
+/// held when it restarted, another may have caught up on before. `needed` may exceed the number of others (W = 1);
+/// then all of them are it.
 #[must_use]
 pub(crate) fn is_caught_up(sources: &[Source], needed: u16) -> bool {
     let merged = sources.iter().filter(|&&source| source == Source::Merged).count();
-    merged >= usize::from(needed) || !sources.contains(&Source::Unheard)
+    merged >= usize::from(needed) || !sources.contains(&Source::Unheard) && are_syncing_at_once(sources)
+}
+
+/// Whether the spans of all that were syncing have a moment in common. Within a round the order is not known.
+fn are_syncing_at_once(sources: &[Source]) -> bool {
+    let spans = || {
+        sources.iter().filter_map(|source| match source {
+            Source::Syncing(span) => Some(span),
+            Source::Merged | Source::Unheard => None,
+        })
+    };
+    let (last_begin, first_end) = (spans().map(|span| span.since).max(), spans().map(|span| span.until).min());
+    spans().count() <= 1 || last_begin < first_end
 }
 
 /// The slots of this node that are still syncing; asked on every request, so all atomics.
@@ -97,15 +120,19 @@ mod tests {
 
     #[test]
     fn caught_up_as_in_the_table() {
-        use Source::{Merged, Syncing, Unheard};
+        use Source::{Merged, Unheard};
+        let syncing = |since, until| Source::Syncing(Span { process: StartNumber::FIRST, since, until });
         // (other replicas, N-W+1, caught up)
-        let table: [(&[Source], u16, bool); 9] = [
+        let table: [(&[Source], u16, bool); 12] = [
             (&[], 1, true),
             (&[Merged, Unheard], 2, false),
             (&[Merged, Merged], 2, true),
-            (&[Merged, Syncing], 2, true),
-            (&[Syncing, Syncing], 2, true),
-            (&[Syncing, Unheard], 2, false),
+            (&[Merged, syncing(4, 4)], 2, true),
+            (&[syncing(0, 2), syncing(1, 2)], 2, true),
+            (&[syncing(0, 1), syncing(1, 2)], 2, false),
+            (&[syncing(1, 1), syncing(1, 1)], 2, false),
+            (&[Merged, syncing(0, 1), syncing(3, 4), Merged], 3, false),
+            (&[syncing(0, 9), Unheard], 2, false),
             (&[Merged, Unheard], 1, true),
             (&[Merged, Merged], 3, true),
             (&[Merged, Unheard, Unheard, Unheard], 2, false),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
 use super::Replica;
-use super::catch_up::{Source, is_caught_up};
+use super::catch_up::{Source, Span, is_caught_up};
 use crate::peer::{LinkState, NodeCommunicator, PeerReply, PeerRequest, RequestBatch};
 use crate::ring::{NodeIndex, SLOT_COUNT, Slot};
-use crate::version::Version;
+use crate::version::{StartNumber, Version};
 
 /// Slots whose versions are asked for at once.
 const SLOTS_PER_REQUEST: usize = 64;
@@ -51,12 +52,15 @@ struct Journal {
     peers: Arc<dyn NodeCommunicator>,
     /// By slot, then node.
     sources: Vec<Source>,
+    /// Counts the rounds of asking.
+    round: u32,
 }
 
 impl Journal {
     fn new(replica: &Arc<Replica>, peers: Arc<dyn NodeCommunicator>) -> Self {
         let nodes = replica.config.nodes.len();
-        Self { sources: vec![Source::Unheard; usize::from(SLOT_COUNT) * nodes], replica: Arc::clone(replica), peers }
+        let sources = vec![Source::Unheard; usize::from(SLOT_COUNT) * nodes];
+        Self { sources, round: 0, replica: Arc::clone(replica), peers }
     }
 
     /// A write that counted an earlier run of this node toward its quorum may still be on its way to the others;
@@ -69,20 +73,21 @@ impl Journal {
             let changed = replica.changed.notified();
             self.note_blank_nodes();
             if replica.syncing.count() == 0 || timeout_at(until, changed).await.is_err() {
-                return;
+                break;
             }
         }
+        self.sources.fill(Source::Unheard);
     }
 
-    /// Notes which nodes held nothing that counts since this one started.
+    /// Notes which nodes held nothing at all since this one started. So shortly after the start no more than N-W of
+    /// them could have, one after the other, and still have caught up in between.
     fn note_blank_nodes(&mut self) {
+        let all_along = Span { process: StartNumber::default(), since: 0, until: u32::MAX };
         let blank: Vec<_> =
             self.replica.config.node_indices().filter(|&node| self.replica.was_peer_blank(node)).collect();
         for slot in self.replica.syncing.iter().collect::<Vec<_>>() {
             for &node in &blank {
-                if *self.source(slot, node) == Source::Unheard {
-                    *self.source(slot, node) = Source::Syncing;
-                }
+                *self.source(slot, node) = Source::Syncing(all_along);
             }
             self.judge(slot);
         }
@@ -90,6 +95,7 @@ impl Journal {
 
     /// Asks every reachable node once for what was not heard of it yet. Whether anything new was heard.
     async fn round(&mut self) -> bool {
+        self.round += 1;
         let mut changed = false;
         for node in self.replica.config.node_indices() {
             if node == self.replica.index || self.peers.link(node) == LinkState::Down {
@@ -100,13 +106,22 @@ impl Journal {
                 .syncing
                 .iter()
                 .filter(|&slot| self.replica.ring.preference_list(slot).contains(node))
-                .filter(|&slot| self.sources[self.position(slot, node)] == Source::Unheard)
+                .filter(|&slot| self.is_worth_asking(slot, node))
                 .collect();
             for slots in wanted.chunks(SLOTS_PER_REQUEST) {
                 changed |= self.hear(node, slots).await;
             }
         }
         changed
+    }
+
+    /// Whether `node` was not heard yet, or was syncing and it matters whether it still is.
+    fn is_worth_asking(&self, slot: Slot, node: NodeIndex) -> bool {
+        match self.sources[self.position(slot, node)] {
+            Source::Merged => false,
+            Source::Unheard => true,
+            Source::Syncing(_) => !self.others(slot).contains(&Source::Unheard),
+        }
     }
 
     /// Merges what `node` holds of `slots`. Whether anything new was heard.
@@ -120,13 +135,13 @@ impl Journal {
         for (&slot, reply) in slots.iter().zip(answers.replies) {
             let heard = match reply {
                 PeerReply::Keys(keys) => self.merge(node, slot, keys).await.then_some(Source::Merged),
-                PeerReply::Syncing => Some(Source::Syncing),
+                PeerReply::Syncing => Some(self.still_syncing(slot, node, answers.process)),
                 _ => None,
             };
             if let Some(heard) = heard {
-                *self.source(slot, node) = heard;
+                let before = std::mem::replace(self.source(slot, node), heard);
                 self.judge(slot);
-                changed = true;
+                changed |= std::mem::discriminant(&before) != std::mem::discriminant(&heard);
             }
         }
         changed
@@ -164,9 +179,7 @@ impl Journal {
     /// Lets `slot` count if enough was heard.
     fn judge(&mut self, slot: Slot) {
         let replica = Arc::clone(&self.replica);
-        let others = replica.ring.preference_list(slot);
-        let heard: Vec<Source> =
-            others.iter().filter(|&&node| node != replica.index).map(|&node| *self.source(slot, node)).collect();
+        let heard = self.others(slot);
         let needed = replica.config.replication_factor - replica.config.write_quorum + 1;
         if is_caught_up(&heard, needed) {
             replica.syncing.caught_up(slot);
@@ -183,6 +196,23 @@ impl Journal {
         for slot in slots {
             self.replica.syncing.caught_up(slot);
         }
+    }
+
+    /// A process that was syncing before, and still is, has been so all the time.
+    fn still_syncing(&mut self, slot: Slot, node: NodeIndex, process: StartNumber) -> Source {
+        let until = self.round;
+        let since = match *self.source(slot, node) {
+            Source::Syncing(span) if span.process == process => span.since,
+            Source::Syncing(_) | Source::Merged | Source::Unheard => until,
+        };
+        Source::Syncing(Span { process, since, until })
+    }
+
+    /// What was heard of the other replicas of `slot`.
+    fn others(&self, slot: Slot) -> SmallVec<[Source; 4]> {
+        let replicas = self.replica.ring.preference_list(slot);
+        let others = replicas.iter().filter(|&&node| node != self.replica.index);
+        others.map(|&node| self.sources[self.position(slot, node)]).collect()
     }
 
     fn source(&mut self, slot: Slot, node: NodeIndex) -> &mut Source {
