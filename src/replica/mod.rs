@@ -36,8 +36,8 @@ const DEBRIS_FREED_AT_ONCE: usize = 1000;
 struct PeerMemory {
     /// The highest start number ever seen from it; a later run of its process must exceed it.
     start: AtomicU64,
-    /// The start number under which it has welcomed this process; 0 before that.
-    welcomed_as: AtomicU64,
+    /// The start number by which it knows this very process; 0 before the two have met.
+    known_as: AtomicU64,
     /// Whether it said last that there are slots for which it counts for nothing.
     syncing: AtomicBool,
     /// Whether it counted for nothing at all at any time since this node started: then no earlier run of this node
@@ -299,9 +299,11 @@ impl LocalNode for Replica {
         let now = self.wall.now();
         self.learn_flush(theirs.flush_mark, now);
         self.note_catch_up(peer, theirs.catch_up);
+        let start = self.start();
+        self.peers[peer.as_usize()].known_as.store(start.get(), Ordering::Release);
         let welcome = Welcome {
             node: self.config.nodes[self.index.as_usize()].id.clone(),
-            start: self.start(),
+            start,
             remembered: StartNumber::new(remembered),
             clock: self.clock.last(),
             wall: now,
@@ -318,7 +320,7 @@ impl LocalNode for Replica {
         }
         let ours = self.start();
         let memory = &self.peers[peer.as_usize()];
-        let is_known_as = memory.welcomed_as.load(Ordering::Acquire) == ours.get();
+        let is_known_as = memory.known_as.load(Ordering::Acquire) == ours.get();
         if welcome.remembered > ours || welcome.remembered == ours && !is_known_as {
             // That was an earlier run, perhaps started at the same reading of a clock that was set back. The next introduction bears a start number above all that this peer ever saw of this node.
             let raised = welcome.remembered.next();
@@ -330,7 +332,7 @@ impl LocalNode for Replica {
             });
         }
         let now = self.wall.now();
-        memory.welcomed_as.store(ours.get(), Ordering::Release);
+        memory.known_as.store(ours.get(), Ordering::Release);
         memory.start.fetch_max(welcome.start.get(), Ordering::AcqRel);
         let offset = i128::from(welcome.wall.0) - i128::from(now.0);
         memory.clock_offset_ms.store(i64::try_from(offset).unwrap_or(i64::MAX), Ordering::Release);

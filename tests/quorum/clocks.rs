@@ -44,6 +44,15 @@ async fn a_process_that_starts_with_an_older_clock_gets_a_start_number_above_the
     assert_eq!(cluster.get(0, "k").await, Reply::value("after"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_process_keeps_its_start_number_when_nobody_remembers_another() {
+    let cluster = three().start().await;
+    for node in cluster.indices() {
+        let replica = cluster.node(node).store.replica.clone();
+        assert_eq!(replica.start().get(), replica.wall.now().0 - cluster.age_ms());
+    }
+}
+
 /// It came back within the same millisecond, or its clock was set back to exactly then.
 #[tokio::test(start_paused = true)]
 async fn a_process_that_starts_with_the_start_number_of_the_former_one_gets_another() {

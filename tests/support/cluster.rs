@@ -314,6 +314,11 @@ impl TestCluster {
         self.node(node).replica().syncing.count() > 0
     }
 
+    /// How long ago the test began.
+    pub(crate) fn age_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).expect("minutes")
+    }
+
     /// Lets time pass.
     pub(crate) async fn pass(&self, millis: u64) {
         tokio::time::sleep(Duration::from_millis(millis)).await;
