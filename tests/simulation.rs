@@ -25,7 +25,7 @@ use support::cluster::{self, Reply, Setup, TestCluster, index};
 use support::history::{Action, Call, Fate, History};
 
 /// Seeds of an ordinary test run.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 400;
 /// Clocks are off by less than this, in milliseconds.
 const SKEW_MS_MAX: u64 = 180_000;
 /// Nodes, and N, W and R.
