@@ -16,7 +16,8 @@ use super::journey::{Journey, Passenger};
 use super::open_writes::OpenTicket;
 use super::outbox::{Item, Letter, Outbox, Step};
 use super::read::{Found, ReadAnswer, ReadVerdict};
-use super::write::{Before, Verdict, WriteAnswer};
+use super::roster::Roster;
+use super::write::{Before, Verdict, WriteAnswer, WriteProgress};
 use super::{ConsistentHashingKvStore, Operation, Outcome, QuorumError};
 use crate::peer::{Answers, Exchange, LinkFault, PeerReply, PeerRequest};
 use crate::ring::{NodeIndex, Slot};
@@ -49,12 +50,13 @@ impl<'a> Flight<'a> {
         let mut flight = Self { coordinator, steps, mail: SmallVec::new(), undecided, ticket: None };
         let writes = flight.steps.iter().any(|passenger| matches!(passenger.journey, Journey::Write { .. }));
         let mut gate = writes.then(|| coordinator.gate.lock());
+        let mut roster = Roster::new(coordinator);
         let mut stamped: Option<(Hlc, Hlc)> = None;
         for operation in 0..flight.steps.len() {
             match flight.steps[operation].journey {
                 Journey::Read { .. } => flight.advance_read(operation, &mut outbox, now),
                 Journey::Write { .. } => {
-                    if let Some(hlc) = flight.hand_over(operation, &mut outbox, now) {
+                    if let Some(hlc) = flight.hand_over(operation, &mut roster, &mut outbox, now) {
                         stamped = Some((stamped.map_or(hlc, |(first, _)| first), hlc));
                     }
                 }
@@ -155,43 +157,29 @@ impl<'a> Flight<'a> {
 
     /// Stamps a write and hands it to all its replicas, this node among them. To be called, and its letters posted,
     /// under the gate. `None` if it was refused: too few replicas are within reach, so nothing is written anywhere.
-    fn hand_over(&mut self, operation: usize, outbox: &mut Outbox, now: UnixMs) -> Option<Hlc> {
+    fn hand_over(
+        &mut self,
+        operation: usize,
+        roster: &mut Roster<'_>,
+        outbox: &mut Outbox,
+        now: UnixMs,
+    ) -> Option<Hlc> {
         let coordinator = self.coordinator;
         let Passenger { slot, key, journey } = &mut self.steps[operation];
         let Journey::Write { progress, value, expires_at } = journey else { return None };
-        let replicas = coordinator.replica.ring.preference_list(*slot);
-        let reachable = replicas.iter().filter(|&&node| coordinator.counts(node, *slot)).count();
-        let (reachable, needed) = (u16::try_from(reachable).unwrap_or(u16::MAX), coordinator.quorum.write);
+        let (reachable, needed) = (roster.counting(*slot), coordinator.quorum.write);
         if progress.attempt() == 0 && reachable < needed {
             self.end(operation, Outcome::Failed(QuorumError::TooFewForWrite { reachable, needed }));
             return None;
         }
-        let value = value.as_deref();
-        let here = replicas.iter().position(|&node| node == coordinator.replica.index);
-        let version = match here {
-            Some(position) => {
-                let (version, before) = coordinator.store_here(*slot, key, value, *expires_at, now);
-                progress.stamp(version);
-                progress.sent(position, coordinator.replica.start());
-                let answer = match coordinator.replica.syncing.contains(*slot) {
-                    true => WriteAnswer::Uncounted(format!("{} is syncing", coordinator.name(replicas[position]))),
-                    false => WriteAnswer::Acked(before),
-                };
-                progress.answered(position, progress.attempt(), answer);
-                version
-            }
-            None => {
-                let hlc = coordinator.replica.clock.tick(now);
-                let version = Version::new(hlc, coordinator.replica.index, coordinator.replica.start());
-                progress.stamp(version);
-                version
-            }
-        };
-        let request = PeerRequest::Write { key, value, version, expires_at: *expires_at };
+        let (value, expires_at) = (value.as_deref(), *expires_at);
+        let version = coordinator.stamp(*slot, key, value, expires_at, progress, now);
+        let request = PeerRequest::Write { key, value, version, expires_at };
         let step = Step::Write { attempt: progress.attempt() };
-        let others = replicas.iter().enumerate().filter(|&(replica, _)| Some(replica) != here);
+        let replicas = coordinator.replica.ring.preference_list(*slot).as_slice().iter().enumerate();
+        let others = replicas.filter(|&(_, &node)| node != coordinator.replica.index);
         let reachable = others.filter_map(|(replica, &node)| {
-            progress.sent(replica, coordinator.process_of(node)?);
+            progress.sent(replica, roster.process_of(node)?);
             Some((node, Item { operation, replica, step }))
         });
         outbox.push_to_all(reachable, &request);
@@ -231,7 +219,7 @@ impl<'a> Flight<'a> {
         }
         let mut gate = coordinator.gate.lock();
         let mut outbox = Outbox::default();
-        if let Some(hlc) = self.hand_over(operation, &mut outbox, now) {
+        if let Some(hlc) = self.hand_over(operation, &mut Roster::new(coordinator), &mut outbox, now) {
             gate.restamped(hlc);
         }
         self.post(outbox);
@@ -357,6 +345,33 @@ impl ConsistentHashingKvStore {
             _ => return,
         };
         let _ = self.replica.clock.observe(seen.hlc(), now);
+    }
+
+    /// Draws the next version of a write and, if this node is a replica, stores it here.
+    fn stamp(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        progress: &mut WriteProgress,
+        now: UnixMs,
+    ) -> Version {
+        let replica = &self.replica;
+        let Some(here) = replica.ring.preference_list(slot).iter().position(|&node| node == replica.index) else {
+            let version = Version::new(replica.clock.tick(now), replica.index, replica.start());
+            progress.stamp(version);
+            return version;
+        };
+        let (version, before) = self.store_here(slot, key, value, expires_at, now);
+        progress.stamp(version);
+        progress.sent(here, replica.start());
+        let answer = match replica.syncing.contains(slot) {
+            true => WriteAnswer::Uncounted(format!("{} is syncing", self.name(replica.index))),
+            false => WriteAnswer::Acked(before),
+        };
+        progress.answered(here, progress.attempt(), answer);
+        version
     }
 
     /// The replicas of `slot`, this node first if it is one.

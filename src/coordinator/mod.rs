@@ -13,6 +13,7 @@ mod open_writes;
 mod outbox;
 mod quorum;
 mod read;
+mod roster;
 mod write;
 
 use std::sync::Arc;
@@ -21,12 +22,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::peer::{LinkState, NodeCommunicator};
+use crate::peer::NodeCommunicator;
 use crate::replica::Replica;
-use crate::ring::{NodeIndex, Slot};
+use crate::ring::Slot;
 use crate::store::Lookup;
 use crate::time::UnixMs;
-use crate::version::{StartNumber, Version};
+use crate::version::Version;
 
 use open_writes::OpenWrites;
 
@@ -211,21 +212,5 @@ impl ConsistentHashingKvStore {
     pub fn is_replica(&self, slot: Slot) -> bool {
         self.quorum.replicas as usize == self.replica.config.nodes.len()
             || self.replica.ring.preference_list(slot).contains(self.replica.index)
-    }
-
-    /// The process that `node` is, if a request handed over now would reach it.
-    fn process_of(&self, node: NodeIndex) -> Option<StartNumber> {
-        if node == self.replica.index {
-            return Some(self.replica.start());
-        }
-        (self.peers.link(node) == LinkState::Up).then(|| self.peers.process(node))
-    }
-
-    /// Whether `node` can be reached and counts toward quorums of `slot`, as far as is known here.
-    fn counts(&self, node: NodeIndex, slot: Slot) -> bool {
-        match node == self.replica.index {
-            true => !self.replica.syncing.contains(slot),
-            false => self.peers.link(node) == LinkState::Up && !self.replica.is_peer_syncing(node),
-        }
     }
 }

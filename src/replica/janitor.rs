@@ -9,9 +9,7 @@ use super::Replica;
 use crate::ring::Slot;
 
 /// How often the janitor comes round.
-const ROUND: Duration = Duration::from_millis(100);
-/// In which rounds it looks for expired records.
-const ROUNDS_PER_EXPIRY: u32 = 5;
+const ROUND: Duration = Duration::from_millis(500);
 /// Records that are looked at for expiry in one step.
 const EXPIRY_RECORDS: usize = 256;
 /// Steps at a time: a million records are passed in about five seconds.
@@ -22,12 +20,10 @@ pub async fn run(replica: Arc<Replica>) {
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut from = Slot::FIRST;
-    for round in (0..ROUNDS_PER_EXPIRY).cycle() {
+    loop {
         rounds.tick().await;
         replica.store.sweep(replica.wall.now());
-        if round == 0 {
-            from = expire(&replica, from).await;
-        }
+        from = expire(&replica, from).await;
     }
 }
 

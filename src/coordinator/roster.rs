@@ -1,0 +1,76 @@
+//! Who can be reached, as one batch sees it: each node is looked up once for all operations.
+
+use smallvec::SmallVec;
+
+use super::ConsistentHashingKvStore;
+use crate::peer::LinkState;
+use crate::ring::{NodeIndex, Slot};
+use crate::version::StartNumber;
+
+/// What is known of a node.
+#[derive(Clone, Copy)]
+struct Standing {
+    node: NodeIndex,
+    /// The process that it is, if a request handed over now would reach it.
+    process: Option<StartNumber>,
+    /// Whether it counts toward quorums, as far as is known here.
+    counts: bool,
+}
+
+/// The nodes that a batch has to do with so far.
+pub(super) struct Roster<'a> {
+    coordinator: &'a ConsistentHashingKvStore,
+    standings: SmallVec<[Standing; 8]>,
+}
+
+impl<'a> Roster<'a> {
+    pub(super) fn new(coordinator: &'a ConsistentHashingKvStore) -> Self {
+        Self { coordinator, standings: SmallVec::new() }
+    }
+
+    /// The process that `node` is, if a request handed over now would reach it.
+    pub(super) fn process_of(&mut self, node: NodeIndex) -> Option<StartNumber> {
+        self.standing(node).process
+    }
+
+    /// How many replicas of `slot` can be reached and count toward its quorums, as far as is known here.
+    pub(super) fn counting(&mut self, slot: Slot) -> u16 {
+        let coordinator = self.coordinator;
+        let here = coordinator.replica.index;
+        let replicas = coordinator.replica.ring.preference_list(slot).as_slice().iter();
+        replicas
+            .map(|&node| match node == here {
+                true => u16::from(!coordinator.replica.syncing.contains(slot)),
+                false => u16::from(self.standing(node).counts),
+            })
+            .sum()
+    }
+
+    fn standing(&mut self, node: NodeIndex) -> Standing {
+        if let Some(known) = self.standings.iter().find(|standing| standing.node == node) {
+            return *known;
+        }
+        let process = self.coordinator.process_of(node);
+        let counts = process.is_some() && !self.coordinator.replica.is_peer_syncing(node);
+        self.standings.push(Standing { node, process, counts });
+        Standing { node, process, counts }
+    }
+}
+
+impl ConsistentHashingKvStore {
+    /// The process that `node` is, if a request handed over now would reach it.
+    pub(super) fn process_of(&self, node: NodeIndex) -> Option<StartNumber> {
+        if node == self.replica.index {
+            return Some(self.replica.start());
+        }
+        (self.peers.link(node) == LinkState::Up).then(|| self.peers.process(node))
+    }
+
+    /// Whether `node` can be reached and counts toward quorums of `slot`, as far as is known here.
+    pub(super) fn counts(&self, node: NodeIndex, slot: Slot) -> bool {
+        match node == self.replica.index {
+            true => !self.replica.syncing.contains(slot),
+            false => self.peers.link(node) == LinkState::Up && !self.replica.is_peer_syncing(node),
+        }
+    }
+}
