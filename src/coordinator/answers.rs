@@ -2,7 +2,7 @@
 
 use super::read::{Found, ReadAnswer, ReadOutcome, WriteBackAnswer};
 use super::write::{Before, WriteAnswer, WriteOutcome};
-use super::{Outcome, QuorumError};
+use super::{Outcome, Quorum, QuorumError};
 use crate::peer::{LinkFault, PeerReply, ReadRecord};
 
 pub(super) fn write_answer(answer: Result<PeerReply, LinkFault>) -> WriteAnswer {
@@ -72,11 +72,14 @@ pub(super) fn write_outcome(outcome: WriteOutcome, needed: u16) -> Outcome {
     }
 }
 
-pub(super) fn read_outcome(outcome: ReadOutcome, needed: u16) -> Outcome {
+pub(super) fn read_outcome(outcome: ReadOutcome, quorum: Quorum) -> Outcome {
     match outcome {
         ReadOutcome::Answer(found) => Outcome::Read(found),
         ReadOutcome::NoQuorum { answers, reason } => {
-            Outcome::Failed(QuorumError::TooFewForRead { answers, needed, reason })
+            Outcome::Failed(QuorumError::TooFewForRead { answers, needed: quorum.read, reason })
+        }
+        ReadOutcome::NotWrittenBack { holders, reason } => {
+            Outcome::Failed(QuorumError::NotWrittenBack { holders, needed: quorum.write, reason })
         }
     }
 }

@@ -302,7 +302,7 @@ impl<'a> Flight<'a> {
         let Journey::Read { progress, .. } = std::mem::replace(journey, Journey::Ended(Outcome::Read(None))) else {
             return;
         };
-        self.end(operation, read_outcome(progress.into_outcome(), coordinator.quorum.read));
+        self.end(operation, read_outcome(progress.into_outcome(), coordinator.quorum));
     }
 
     fn end(&mut self, operation: usize, outcome: Outcome) {

@@ -103,6 +103,17 @@ pub enum QuorumError {
         /// Why one of the others did not ack or did not confirm that it took the write back.
         reason: Option<String>,
     },
+    /// A read found a record that too few replicas hold, and that could not be written back to more: answering it might
+    /// let a later read go back in time. The record itself is untouched.
+    #[error("NOQUORUM the value is on {holders} of {needed} replicas and could not be written to more{}", because(.reason.as_deref()))]
+    NotWrittenBack {
+        /// Replicas known to hold it.
+        holders: u16,
+        /// The write quorum.
+        needed: u16,
+        /// Why one of the others does not.
+        reason: Option<String>,
+    },
     /// Too few replicas answered a read.
     #[error("NOQUORUM {answers} of {needed} replicas answered{}", because(.reason.as_deref()))]
     TooFewForRead {

@@ -73,6 +73,14 @@ pub(crate) enum ReadOutcome {
         /// Why one of the others did not.
         reason: Option<String>,
     },
+    /// Enough answered, but the newest record is on too few replicas and could not be written back to more: a later
+    /// read might miss it.
+    NotWrittenBack {
+        /// Replicas known to hold it.
+        holders: u16,
+        /// Why one of the others does not.
+        reason: Option<String>,
+    },
 }
 
 /// One replica as this read sees it.
@@ -249,7 +257,8 @@ impl ReadProgress {
             self.start_over();
             return self.verdict();
         }
-        self.no_quorum(holders)
+        let reason = self.reason.take();
+        self.done(ReadOutcome::NotWrittenBack { holders, reason })
     }
 
     /// Asks again from the start, but not the replicas that failed before, and first those that hold something newer:
@@ -407,6 +416,16 @@ mod tests {
         assert_eq!(progress.round(), 1);
         progress.answered(0, 0, ReadAnswer::Missing);
         assert_eq!(progress.verdict(), ReadVerdict::Wait, "an answer of the round before does not count");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_back_is_not_answered() {
+        let mut progress = read_of_three(3, 2, [true, true, false]);
+        assert_eq!(progress.verdict(), ask(&[0, 1]));
+        (0..2).for_each(|replica| progress.answered(replica, 0, ReadAnswer::Found(found(5, Some("x")))));
+        assert_eq!(progress.verdict(), ReadVerdict::WriteBack(found(5, Some("x")), SmallVec::new()));
+        assert_eq!(progress.verdict(), ReadVerdict::Done);
+        assert_eq!(progress.into_outcome(), ReadOutcome::NotWrittenBack { holders: 2, reason: None });
     }
 
     #[test]

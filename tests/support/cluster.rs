@@ -139,7 +139,7 @@ impl From<QuorumError> for Reply {
             QuorumError::TooFewForWrite { .. } => Self::NotWritten(words),
             QuorumError::Reverted { .. } => Self::Reverted(words),
             QuorumError::Indeterminate { .. } => Self::Indeterminate(words),
-            QuorumError::TooFewForRead { .. } => Self::Unread(words),
+            QuorumError::TooFewForRead { .. } | QuorumError::NotWrittenBack { .. } => Self::Unread(words),
         }
     }
 }
