@@ -29,7 +29,7 @@ pub async fn run(replica: Arc<Replica>, peers: Arc<dyn NodeCommunicator>) {
         return;
     }
     let began = Instant::now();
-    let mut journal = Journal::new(&replica, peers);
+    let mut journal = Journal::new(&replica, Arc::clone(&peers));
     journal.wait_for_writes_in_flight(began).await;
     let give_up = replica.config.sync_timeout().map(|timeout| began + timeout);
     while replica.syncing.count() > 0 {
@@ -44,6 +44,23 @@ pub async fn run(replica: Arc<Replica>, peers: Arc<dyn NodeCommunicator>) {
     }
     tracing::info!(seconds = began.elapsed().as_secs_f64(), records = replica.store.counts().records, "caught up");
     replica.changed.notify_waiters();
+    tell(&replica, peers.as_ref()).await;
+}
+
+/// Has the peers know at once that this node counts: any request does, since the node's mark goes ahead of it.
+async fn tell(replica: &Replica, peers: &dyn NodeCommunicator) {
+    let up = replica.config.node_indices().filter(|&node| peers.link(node) == LinkState::Up);
+    let exchanges: Vec<_> = up
+        .map(|node| {
+            let mut batch = RequestBatch::new();
+            batch.push(&PeerRequest::Clock);
+            peers.exchange(node, batch)
+        })
+        .collect();
+    for exchange in exchanges {
+        // A peer that does not answer learns it from the next mark, or when it is introduced again.
+        exchange.await;
+    }
 }
 
 /// What has been heard of each slot from each node so far.
