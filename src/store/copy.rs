@@ -22,7 +22,7 @@ impl SlotTable {
     /// Whether a copy of `version` would add anything.
     pub(super) fn lacks(&self, key: HashedKey<'_>, version: Version, context: &Context<'_>) -> bool {
         match self.shown(key) {
-            _ if version <= self.flush_mark => false,
+            _ if version <= self.flush_mark() => false,
             None => true,
             Some(shown) if shown.version() < version => true,
             Some(shown) if shown.is_shown() => false,
@@ -38,11 +38,11 @@ impl SlotTable {
     fn copy_older(&mut self, key: HashedKey<'_>, record: Record, context: &Context<'_>) -> Copied {
         let version = record.version();
         let shown = self.shown(key);
-        if version == self.flush_mark && shown.is_none() {
+        if version == self.flush_mark() && shown.is_none() {
             return Copied::Newest;
         }
-        let Some(shown) = shown.filter(|_| version > self.flush_mark) else {
-            return Copied::Older(self.flush_mark);
+        let Some(shown) = shown.filter(|_| version > self.flush_mark()) else {
+            return Copied::Older(self.flush_mark());
         };
         let newer = shown.version();
         if newer == version {

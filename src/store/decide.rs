@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 
+use super::pending::Spares;
 use super::record::Record;
 use super::watermark::Watermarks;
 use crate::time::UnixMs;
@@ -24,6 +25,8 @@ pub(super) struct Decider {
     ///
     /// It is raised and read under the lock of the slot whose key it concerns; other slots may see it late.
     decided_alone: AtomicU64,
+    /// Empty lists of slots that had something pending a moment ago, the last on top.
+    spares: Spares,
 }
 
 /// What an operation on a slot needs to know of the world outside it.
@@ -38,7 +41,18 @@ pub(super) struct Context<'a> {
 
 impl Decider {
     pub(super) fn new(replicated: bool, nodes: usize, open_ttl_ms: u64) -> Self {
-        Self { replicated, open_ttl_ms, watermarks: Watermarks::new(nodes), decided_alone: AtomicU64::new(0) }
+        Self {
+            replicated,
+            open_ttl_ms,
+            watermarks: Watermarks::new(nodes),
+            decided_alone: AtomicU64::new(0),
+            spares: Spares::default(),
+        }
+    }
+
+    /// Lists for a slot that has something pending.
+    pub(super) fn spares(&self) -> &Spares {
+        &self.spares
     }
 
     /// Notes that a version is forgotten although its coordinator has not declared it decided.

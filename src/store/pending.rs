@@ -3,6 +3,8 @@
 //! Most slots have neither most of the time, so both live in a box that is there only when needed, and a slot that is
 //! merely read never looks at it.
 
+use parking_lot::Mutex;
+
 use super::decide::Context;
 use super::open::{Entry, OpenList, Standing};
 use super::record::Record;
@@ -19,6 +21,36 @@ struct Lists {
     voids: VoidMarks,
     /// The sweep before this one found the lists empty as well.
     is_idle: bool,
+}
+
+impl Lists {
+    fn is_empty(&self) -> bool {
+        self.open.len() + self.voids.len() == 0
+    }
+}
+
+/// How many spare lists are kept: more than a busy node has slots with open records at a time.
+const SPARES_MAX: usize = 4096;
+
+/// Empty lists between one slot and the next, the last used on top.
+#[derive(Default)]
+#[expect(clippy::vec_box, reason = "the boxes go from slot to slot")]
+pub(super) struct Spares(Mutex<Vec<Box<Lists>>>);
+
+impl Spares {
+    fn take(&self) -> Option<Box<Lists>> {
+        self.0.lock().pop()
+    }
+
+    fn give(&self, mut lists: Box<Lists>) {
+        lists.open.shrink();
+        lists.voids.shrink();
+        lists.is_idle = false;
+        let mut spares = self.0.lock();
+        if spares.len() < SPARES_MAX {
+            spares.push(lists);
+        }
+    }
 }
 
 impl Pending {
@@ -48,7 +80,7 @@ impl Pending {
                 decided: !new.is_open,
                 newest_once: new.is_newest,
             };
-            self.0.get_or_insert_default().open.push(entry);
+            self.0.get_or_insert_with(|| context.decider.spares().take().unwrap_or_default()).open.push(entry);
         }
     }
 
@@ -134,7 +166,12 @@ impl Pending {
     pub(super) fn mark_void(&mut self, hash: u64, version: Version, reason: VoidReason, context: &Context<'_>) -> bool {
         let can = self.can_mark_void(hash, version, context);
         if can {
-            self.0.get_or_insert_default().voids.leave(hash, version, reason, context.mark_end());
+            self.0.get_or_insert_with(|| context.decider.spares().take().unwrap_or_default()).voids.leave(
+                hash,
+                version,
+                reason,
+                context.mark_end(),
+            );
         }
         can
     }
@@ -160,7 +197,7 @@ impl Pending {
     /// that a slot which is written now and then does not allocate them anew each time.
     pub(super) fn rest(&mut self) -> bool {
         let Some(lists) = &mut self.0 else { return true };
-        let is_empty = lists.open.len() + lists.voids.len() == 0;
+        let is_empty = lists.is_empty();
         if is_empty && lists.is_idle {
             self.0 = None;
             return true;
@@ -169,6 +206,14 @@ impl Pending {
         lists.open.shrink();
         lists.voids.shrink();
         false
+    }
+
+    /// Hands lists that are empty to whichever slot needs some next: they are still in the cache, unlike those that
+    /// this slot would find when it is written to again.
+    pub(super) fn hand_on(&mut self, context: &Context<'_>) {
+        if let Some(lists) = self.0.take_if(|lists| lists.is_empty()) {
+            context.decider.spares().give(lists);
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -23,8 +23,9 @@ pub(super) struct SlotTable {
     pub(super) records: HashTable<Record>,
     pub(super) pending: Pending,
     pub(super) tally: Tally,
-    /// Everything up to this version is gone, and refused.
-    pub(super) flush_mark: Version,
+    /// Everything up to this version is gone, and refused. In a box, for few clusters are ever flushed, and a slot has
+    /// to fit into a cache line.
+    flush_mark: Option<Box<Version>>,
 }
 
 /// Counts over the shown records, kept up to date.
@@ -57,11 +58,16 @@ impl SlotTable {
         self.records.find(key.hash, |record| record.key() == key.bytes)
     }
 
+    /// Everything up to this version is gone, and refused.
+    pub(super) fn flush_mark(&self) -> Version {
+        self.flush_mark.as_deref().copied().unwrap_or_default()
+    }
+
     fn nothing(&self) -> Lookup<'_> {
-        if self.flush_mark == Version::default() {
-            return Lookup::Missing;
+        match &self.flush_mark {
+            None => Lookup::Missing,
+            Some(version) => Lookup::Tombstone { version: **version },
         }
-        Lookup::Tombstone { version: self.flush_mark }
     }
 
     /// Puts a record over what its key shows, and tells what that was. `make` sees the shown record and its version
@@ -90,13 +96,14 @@ impl SlotTable {
                 Some(prior)
             }
             Vacant(place) => {
-                let record = make(self.flush_mark, None)?;
+                let flush_mark = self.flush_mark.as_deref().copied().unwrap_or_default();
+                let record = make(flush_mark, None)?;
                 if context.keeps(&record) {
                     self.tally.add(&record);
                     self.pending.log(key.hash, Arrival::on_top(&record), None, context);
                     place.insert(record);
                 }
-                Some(Prior { version: self.flush_mark, live: false })
+                Some(Prior { version: flush_mark, live: false })
             }
         }
     }
@@ -114,10 +121,10 @@ impl SlotTable {
 
     /// Raises the flush mark and moves all that is older to `debris`.
     pub(super) fn flush(&mut self, flush_mark: Version, debris: &mut Debris) {
-        if flush_mark <= self.flush_mark {
+        if flush_mark <= self.flush_mark() {
             return;
         }
-        self.flush_mark = flush_mark;
+        self.flush_mark = Some(Box::new(flush_mark));
         self.pending.flush(flush_mark, &mut debris.records);
         if self.records.iter().all(|record| record.version() <= flush_mark) {
             debris.tables.push(std::mem::take(&mut self.records));

@@ -59,8 +59,8 @@ impl SlotTable {
     /// A write that is not newer than what is shown: a repetition, or too late.
     #[cold]
     fn write_older(&mut self, key: HashedKey<'_>, version: Version, is_delete: bool, context: &Context<'_>) -> Written {
-        let Some(shown) = self.shown(key).filter(|_| version > self.flush_mark) else {
-            return Written::Stale(self.flush_mark);
+        let Some(shown) = self.shown(key).filter(|_| version > self.flush_mark()) else {
+            return Written::Stale(self.flush_mark());
         };
         let newer = shown.version();
         if self.was_newest(key, version, newer) {
