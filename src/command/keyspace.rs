@@ -70,23 +70,23 @@ impl Context<'_> {
         if (from..end).any(|argument| self.turn.has_write_of(Slot::of_key(request.arg(argument)))) {
             return Flow::Barrier;
         }
-        let mut launched = 0;
+        let (mut launched, mut counted) = (0, 0);
         for argument in from..end {
             if argument > from && self.turn.is_full() {
-                self.conclude(launched, Until::More, Fold::Existing, PartialFold::Existing);
+                self.conclude((launched, counted), Until::More, Fold::Existing, PartialFold::Existing);
                 return Flow::More(argument);
             }
             let slot = Slot::of_key(request.arg(argument));
             let is_live = |lookup: Lookup<'_>| lookup.live().is_some();
             match self.server.store.read_here(slot, request.arg(argument), self.now, is_live) {
-                Some(live) => self.turn.tally.count += i64::from(live),
+                Some(live) => counted += i64::from(live),
                 None => {
                     self.turn.read(slot, request.bytes(argument));
                     launched += 1;
                 }
             }
         }
-        self.conclude(launched, until, Fold::Existing, PartialFold::Existing);
+        self.conclude((launched, counted), until, Fold::Existing, PartialFold::Existing);
         until.flow(end)
     }
 
@@ -97,18 +97,18 @@ impl Context<'_> {
         if (from..end).any(|argument| self.turn.has_read_of(Slot::of_key(request.arg(argument)))) {
             return Flow::Barrier;
         }
-        let mut launched = 0;
+        let (mut launched, mut counted) = (0, 0);
         for argument in from..end {
             let slot = Slot::of_key(request.arg(argument));
             match self.server.store.write_here(slot, request.arg(argument), None, None, self.now) {
-                Some(before) => self.turn.tally.count += i64::from(before.live),
+                Some(before) => counted += i64::from(before.live),
                 None => {
                     self.turn.write(slot, request.bytes(argument), None, None);
                     launched += 1;
                 }
             }
         }
-        self.conclude(launched, until, Fold::Deleted, PartialFold::Deleted);
+        self.conclude((launched, counted), until, Fold::Deleted, PartialFold::Deleted);
         until.flow(end)
     }
 
@@ -127,7 +127,7 @@ impl Context<'_> {
         for argument in keys {
             launched += usize::from(self.write_key(request, argument, Slot::of_key(request.arg(argument)), None));
         }
-        self.conclude(launched, until, Fold::Stored, PartialFold::Stored);
+        self.conclude((launched, 0), until, Fold::Stored, PartialFold::Stored);
         Ok(until.flow(end))
     }
 
@@ -167,10 +167,10 @@ impl Context<'_> {
         if end < request.len() { (end, Until::More) } else { (request.len(), Until::End) }
     }
 
-    /// Notes what has to come of `launched` operations: the reply, or a part of it.
-    fn conclude(&mut self, launched: usize, until: Until, whole: Fold, part: PartialFold) {
+    /// Notes what has to come of so many launched operations and keys counted on the spot: the reply, or a part of it.
+    fn conclude(&mut self, (launched, counted): (usize, i64), until: Until, whole: Fold, part: PartialFold) {
         let fold = if until == Until::End { whole } else { Fold::Partial(part) };
-        self.turn.note(launched, fold, self.state.protocol);
+        self.turn.note_counted(launched, counted, fold, self.state.protocol);
     }
 }
 
@@ -187,5 +187,18 @@ impl Until {
             Self::End => Flow::Next,
             Self::More => Flow::More(end),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Bench;
+
+    #[test]
+    fn counts_of_one_pipeline_do_not_run_into_each_other() {
+        let mut bench = Bench::single_node();
+        let answers =
+            bench.ask_together(&["MSET a 1 b 2 c 3", "EXISTS a b", "EXISTS c x", "DEL a b x", "DEL c", "DEL c"]);
+        assert_eq!(answers, "+OK\r\n:2\r\n:1\r\n:2\r\n:1\r\n:0\r\n");
     }
 }

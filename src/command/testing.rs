@@ -126,14 +126,32 @@ impl Bench {
 
     /// The answer to a request in its inline form, and what the session is to do next.
     pub(super) fn ask_for(&mut self, request: &str) -> (String, Flow) {
+        let mut turn = Turn::default();
+        let flow = self.dispatch(request, &mut turn);
+        (finished(turn), flow)
+    }
+
+    /// The answers to requests that arrive together, so that they share a turn.
+    pub(super) fn ask_together(&mut self, requests: &[&str]) -> String {
+        let mut turn = Turn::default();
+        for request in requests {
+            assert_eq!(self.dispatch(request, &mut turn), Flow::Next, "{request}");
+        }
+        finished(turn)
+    }
+
+    fn dispatch(&mut self, request: &str, turn: &mut Turn) -> Flow {
         let mut input = BytesMut::from(format!("{request}\r\n").as_str());
         let decoded = RequestDecoder::new(DecodeLimits::default()).decode(&mut input);
         let request = decoded.expect("a well-formed request").expect("a whole request");
-        let mut turn = Turn::default();
-        let flow = dispatch(&self.server, &self.client, &mut self.state, &request, 0, NOW, &mut turn);
-        turn.finish(Vec::new());
-        (String::from_utf8(turn.out).expect("a test's answers are text"), flow)
+        dispatch(&self.server, &self.client, &mut self.state, &request, 0, NOW, turn)
     }
+}
+
+/// The answers of a turn that needed no peer.
+fn finished(mut turn: Turn) -> String {
+    turn.finish(Vec::new());
+    String::from_utf8(turn.out).expect("a test's answers are text")
 }
 
 /// Clients are told apart by their ports.

@@ -63,17 +63,19 @@ struct Note {
     /// Where it belongs in [`Turn::out`].
     at: usize,
     operations: usize,
+    /// Keys counted on the spot, on top of what the operations come to.
+    counted: i64,
     fold: Fold,
     protocol: Protocol,
 }
 
 /// What a command with more keys than a turn may launch has come to so far.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+struct Tally {
     /// Keys counted.
-    pub(crate) count: i64,
+    count: i64,
     /// The first failure.
-    pub(crate) failure: Option<QuorumError>,
+    failure: Option<QuorumError>,
 }
 
 /// One turn in the making.
@@ -88,8 +90,8 @@ pub struct Turn {
     write_slots: Vec<Slot>,
     /// How many reads may be among them, learnt from turn to turn.
     pace: ReadPace,
-    /// Kept across the turns of one command with many keys.
-    pub(crate) tally: Tally,
+    /// Kept across the turns of one command with many keys. Changes only while replies are put together, in order.
+    tally: Tally,
 }
 
 impl Turn {
@@ -107,7 +109,13 @@ impl Turn {
 
     /// Notes that a reply belongs here, folded from the last `operations` operations launched.
     pub(crate) fn note(&mut self, operations: usize, fold: Fold, protocol: Protocol) {
-        self.notes.push(Note { at: self.out.len(), operations, fold, protocol });
+        self.note_counted(operations, 0, fold, protocol);
+    }
+
+    /// As [`Turn::note`], for a reply that counts keys, `counted` of them already. Such a count must not go to
+    /// [`Turn::tally`] at once: the replies before this one are not made yet.
+    pub(crate) fn note_counted(&mut self, operations: usize, counted: i64, fold: Fold, protocol: Protocol) {
+        self.notes.push(Note { at: self.out.len(), operations, counted, fold, protocol });
     }
 
     /// Where the next note will stand in the list of notes; for [`Turn::note_whole`].
@@ -118,7 +126,7 @@ impl Turn {
     /// Notes that all replies since (byte `at`, note `first`) stand or fall together.
     pub(crate) fn note_whole(&mut self, at: usize, first: usize, protocol: Protocol) {
         let fold = Fold::Whole { until: self.out.len(), members: self.notes.len() - first };
-        self.notes.insert(first, Note { at, operations: 0, fold, protocol });
+        self.notes.insert(first, Note { at, operations: 0, counted: 0, fold, protocol });
     }
 
     /// Whether a write of `slot` was launched in this turn: a read of it has to wait for that.
@@ -204,6 +212,7 @@ impl Assembly {
 /// Appends one note's reply to `out`, made of as many outcomes as the note has operations.
 fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut Tally, out: &mut Vec<u8>) {
     let outcomes = outcomes.take(note.operations);
+    tally.count += note.counted;
     match note.fold {
         Fold::Read(form) => match { outcomes }.next() {
             Some(Outcome::Read(found)) => reading::found(form, found.as_ref(), note.protocol, out),
