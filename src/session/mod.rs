@@ -190,6 +190,7 @@ impl<'a> Session<'a> {
             match command::dispatch(server, client, state, &request, from, now, &mut self.turn) {
                 Flow::Next => {}
                 Flow::More(argument) => {
+                    served -= 1;
                     self.unfinished = Some((request, argument));
                     break TurnEnd::Busy;
                 }
