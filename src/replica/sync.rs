@@ -12,14 +12,19 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Replica;
 use super::catch_up::{Source, Span, is_caught_up};
-use crate::peer::{LinkState, NodeCommunicator, PeerReply, PeerRequest, RequestBatch};
+use crate::peer::{LinkState, NodeCommunicator, PeerReply, PeerRequest, ReadRecord, RequestBatch};
 use crate::ring::{NodeIndex, SLOT_COUNT, Slot};
+use crate::time::UnixMs;
 use crate::version::{StartNumber, Version};
 
 /// Slots whose versions are asked for at once.
 const SLOTS_PER_REQUEST: usize = 64;
-/// Records that are fetched at once.
-const RECORDS_PER_REQUEST: usize = 256;
+/// Records that are fetched at once, if they are small.
+const RECORDS_PER_REQUEST_MAX: usize = 256;
+/// Records that are fetched first, when their size is not known.
+const RECORDS_PER_REQUEST_FIRST: usize = 16;
+/// Bytes of values that one answer should come to at most: all of them are in memory at once.
+const ANSWER_BYTES: usize = 4 << 20;
 /// How long to wait before asking again where something could not be had.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -71,13 +76,20 @@ struct Journal {
     sources: Vec<Source>,
     /// Counts the rounds of asking.
     round: u32,
+    /// Records that are asked for at once, learnt from their size.
+    records_per_request: usize,
 }
 
 impl Journal {
     fn new(replica: &Arc<Replica>, peers: Arc<dyn NodeCommunicator>) -> Self {
         let nodes = replica.config.nodes.len();
-        let sources = vec![Source::Unheard; usize::from(SLOT_COUNT) * nodes];
-        Self { sources, round: 0, replica: Arc::clone(replica), peers }
+        Self {
+            sources: vec![Source::Unheard; usize::from(SLOT_COUNT) * nodes],
+            round: 0,
+            records_per_request: RECORDS_PER_REQUEST_FIRST,
+            replica: Arc::clone(replica),
+            peers,
+        }
     }
 
     /// A write that counted an earlier run of this node toward its quorum may still be on its way to the others;
@@ -166,31 +178,56 @@ impl Journal {
 
     /// Fetches the records of `keys` that are missing here, or not here to stay: what may still be taken back here
     /// stands for nothing, and may be taken back there too unless it is fetched. Whether all could be had.
-    async fn merge(&self, node: NodeIndex, slot: Slot, keys: Vec<(Bytes, Version)>) -> bool {
+    async fn merge(&mut self, node: NodeIndex, slot: Slot, keys: Vec<(Bytes, Version)>) -> bool {
         let now = self.replica.wall.now();
         let is_lacking = |(key, version): &(Bytes, Version)| self.replica.store.lacks(slot, key, *version, now);
-        let wanted: Vec<(Bytes, Version)> = keys.into_iter().filter(is_lacking).collect();
-        for part in wanted.chunks(RECORDS_PER_REQUEST) {
-            let mut batch = RequestBatch::new();
-            for (key, _) in part {
-                batch.push(&PeerRequest::Read { key });
-            }
-            let answers = self.peers.exchange(node, batch).await;
-            if answers.replies.len() < part.len() {
+        let wanted: Vec<Bytes> = keys.into_iter().filter(is_lacking).map(|(key, _)| key).collect();
+        let mut rest = wanted.as_slice();
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(self.records_per_request.min(rest.len()));
+            if !self.fetch(node, part).await {
                 return false;
             }
-            for ((key, _), reply) in part.iter().zip(answers.replies) {
-                match reply {
-                    PeerReply::Record(record) => {
-                        self.replica.copy(key, record.value.as_deref(), record.version, record.expires_at, now);
-                    }
-                    // Reverted meanwhile.
-                    PeerReply::Missing => {}
-                    _ => return false,
-                }
-            }
+            rest = later;
         }
         true
+    }
+
+    /// Fetches the records of `keys` at once. Whether all could be had; what could is kept in any case.
+    async fn fetch(&mut self, node: NodeIndex, keys: &[Bytes]) -> bool {
+        let mut batch = RequestBatch::new();
+        for key in keys {
+            batch.push(&PeerRequest::Read { key });
+        }
+        let replies = self.peers.exchange(node, batch).await.replies;
+        let is_complete = replies.len() == keys.len();
+        let bytes = replies.iter().map(value_bytes).sum();
+        self.records_per_request = match is_complete {
+            true => records_per_request(keys.len(), bytes),
+            false => (keys.len() / 2).max(1),
+        };
+        let now = self.replica.wall.now();
+        let taken = keys.iter().zip(replies).filter(|(key, reply)| self.take(key, reply, now)).count();
+        taken == keys.len()
+    }
+
+    /// Keeps what the reply to a read shows of `key`. Whether nothing of it is missing here now.
+    fn take(&self, key: &[u8], reply: &PeerReply, now: UnixMs) -> bool {
+        match reply {
+            PeerReply::Record(record) => {
+                let ReadRecord { version, expires_at, value } = record;
+                match self.replica.copy(key, value.as_deref(), *version, *expires_at, now) {
+                    PeerReply::Drift(drift) => {
+                        tracing::debug!(%drift, "cannot take a record of another replica");
+                        false
+                    }
+                    _ => true,
+                }
+            }
+            // Reverted meanwhile.
+            PeerReply::Missing => true,
+            _ => false,
+        }
     }
 
     /// Lets `slot` count if enough was heard.
@@ -239,5 +276,33 @@ impl Journal {
 
     fn position(&self, slot: Slot, node: NodeIndex) -> usize {
         slot.as_usize() * self.replica.config.nodes.len() + node.as_usize()
+    }
+}
+
+fn value_bytes(reply: &PeerReply) -> usize {
+    match reply {
+        PeerReply::Record(ReadRecord { value: Some(value), .. }) => value.len(),
+        _ => 0,
+    }
+}
+
+/// How many records to ask for after `records` of them came with `bytes` of values: as many as fit by their mean, but
+/// at most twice as many.
+fn records_per_request(records: usize, bytes: usize) -> usize {
+    let fitting = ANSWER_BYTES / (bytes / records.max(1)).max(1);
+    fitting.min(2 * records).clamp(1, RECORDS_PER_REQUEST_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_fetched_by_their_size() {
+        assert_eq!(records_per_request(16, 1600), 32, "small ones by more and more");
+        assert_eq!(records_per_request(256, 25_600), RECORDS_PER_REQUEST_MAX);
+        assert_eq!(records_per_request(16, 16 << 20), 4, "a few of a megabyte");
+        assert_eq!(records_per_request(16, 16 << 30), 1, "huge ones singly");
+        assert_eq!(records_per_request(1, 0), 2);
     }
 }

@@ -115,3 +115,21 @@ async fn a_node_that_is_syncing_elsewhere_is_heard_for_what_it_has_caught_up_on(
 
     assert_eq!(cluster.version_at(0, &key), Some(version));
 }
+
+/// Node 2 comes back with a clock two minutes slow and so refuses what the others hold. It must not count as if there
+/// were nothing to know.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_take_what_the_others_hold_does_not_count() {
+    let cluster = Setup::new(3, (3, 2, 2)).start().await;
+    cluster.isolate(1);
+    cluster.until_missed(1).await;
+    assert!(cluster.set(0, "k", "v").await.is_done());
+    cluster.set_skew_ms(2, -120_000);
+    cluster.start(2);
+    cluster.network.heal_all();
+    cluster.until_linked().await;
+    cluster.pass(1_000).await;
+
+    assert!(cluster.is_syncing(2));
+    assert_eq!(cluster.get(1, "k").await, Reply::value("v"));
+}
