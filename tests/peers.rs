@@ -430,3 +430,22 @@ fn what_a_stranger_sends_before_its_introduction_is_a_clients_request() {
     assert!(client.reply().is_error("NOPERM "));
     assert_eq!(client.reply(), Reply::bulk("value"));
 }
+
+/// Each node has its own limit for its clients. A value that another node has taken is larger than this one's, and must
+/// not break the link, on which everything else travels too.
+#[test]
+fn a_peer_may_send_a_larger_value_than_clients_may() {
+    let mut cluster = Cluster::start(&Layout { server: "max_value_bytes = 1024".to_owned(), ..Layout::of(3) });
+    cluster.kill(2);
+    let introduction = introduction_of_node_3(&cluster);
+    let now = UnixMs(cluster.node(0).info("server_time_usec").unwrap().parse::<u64>().unwrap() / 1000);
+    let version = Version::new(Hlc::first_of(now), NodeIndex(2), introduction.start).to_string();
+    let large = "x".repeat(2000);
+    let mut peer = cluster.node(0).client();
+    assert!(matches!(introduce(&mut peer, &introduction), Reply::Array(_)));
+
+    assert_eq!(peer.ask(&["RSET", "key", &large, &version]), Reply::ok());
+
+    assert_eq!(peer.ask(&["GET", "key"]), Reply::bulk(&large));
+    assert!(cluster.node(0).client().ask(&["SET", "key", &large]).is_error("ERR Protocol error"));
+}

@@ -37,6 +37,9 @@ pub enum Protocol {
     Resp3,
 }
 
+/// What a message between nodes takes beside the bytes that a client has sent: its longer word, a version, an expiry.
+const MESSAGE_BYTES_MAX: usize = 1 << 10;
+
 /// How large a frame may get before its connection is given up. The defaults are Redis' own where it has one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DecodeLimits {
@@ -58,5 +61,16 @@ impl Default for DecodeLimits {
             inline_bytes_max: 64 << 10,
             frame_bytes_max: 1 << 30,
         }
+    }
+}
+
+impl DecodeLimits {
+    /// What nodes of one cluster may send each other: whatever one of them has taken from a client, though this node's
+    /// own clients may send less, and the keys of a whole slot, however many.
+    #[must_use]
+    pub fn between_nodes() -> Self {
+        let clients = Self::default();
+        let frame_bytes_max = clients.frame_bytes_max + MESSAGE_BYTES_MAX;
+        Self { arguments_max: frame_bytes_max, frame_bytes_max, ..clients }
     }
 }

@@ -120,6 +120,11 @@ impl RequestDecoder {
         Self { limits, stage: Stage::Start, array: BulkArray::default(), broken: false }
     }
 
+    /// From now on other limits apply: it has turned out who is speaking.
+    pub fn limit(&mut self, limits: DecodeLimits) {
+        self.limits = limits;
+    }
+
     /// Bytes and arguments looked at so far.
     #[cfg(test)]
     pub(super) fn work(&self) -> usize {

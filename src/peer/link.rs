@@ -51,7 +51,7 @@ impl LinkOptions {
     /// Options with the default bounds.
     #[must_use]
     pub fn new(request_timeout: Duration, clock: WallClock) -> Self {
-        let limits = DecodeLimits::default();
+        let limits = DecodeLimits::between_nodes();
         Self { request_timeout, queue_bytes_max: Self::QUEUE_BYTES_MAX, limits, clock }
     }
 

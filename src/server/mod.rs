@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::ServeOptions;
-use crate::codec::DecodeLimits;
 use crate::command::{Clients, Server, Statistics};
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
@@ -124,7 +123,7 @@ impl Node {
         let address = listener.local_addr()?;
         let wall = WallClock::System;
         let replica = Arc::new(Replica::new(cluster, index, wall.clone()));
-        let peers = Arc::new(communicator(&replica, settings.max_value_bytes));
+        let peers = Arc::new(communicator(&replica));
         let server = Arc::new(Server {
             store: ConsistentHashingKvStore::new(Arc::clone(&replica), peers.clone()),
             started_at: wall.now(),
@@ -181,9 +180,8 @@ impl Node {
 }
 
 /// The links to all other nodes.
-fn communicator(replica: &Arc<Replica>, max_value_bytes: usize) -> RespCommunicator {
-    let limits = DecodeLimits { bulk_bytes_max: max_value_bytes, ..DecodeLimits::default() };
-    let options = LinkOptions { limits, ..LinkOptions::new(replica.config.request_timeout(), replica.wall.clone()) };
+fn communicator(replica: &Arc<Replica>) -> RespCommunicator {
+    let options = LinkOptions::new(replica.config.request_timeout(), replica.wall.clone());
     let nodes = replica.config.node_indices().zip(&replica.config.nodes);
     let others = nodes.filter(|(index, _)| *index != replica.index);
     let dialled: Vec<(NodeIndex, String)> = others.map(|(index, node)| (index, node.announced().to_owned())).collect();

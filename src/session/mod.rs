@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
 use crate::command::{self, Client, ClusterWide, Flow, Server, State, Statistics, Turn};
 use crate::peer::INTRODUCTION_COMMAND;
+use crate::ring::NodeIndex;
 
 use connection::{Connection, LINGER, Received};
 
@@ -71,14 +72,13 @@ enum TurnEnd {
 
 impl<'a> Session<'a> {
     fn new(server: &'a Server, client: Arc<Client>, socket: TcpStream, admission: Admission) -> Self {
-        let limits = DecodeLimits { bulk_bytes_max: server.settings.max_value_bytes, ..DecodeLimits::default() };
         Self {
             server,
             client,
             admission,
             state: State::default(),
             connection: Connection::new(socket),
-            decoder: RequestDecoder::new(limits),
+            decoder: RequestDecoder::new(limits(server, None)),
             unfinished: None,
             turn: Turn::default(),
             ends_at: None,
@@ -187,7 +187,12 @@ impl<'a> Session<'a> {
             }
             served += 1;
             let (server, client, state) = (self.server, &self.client, &mut self.state);
-            match command::dispatch(server, client, state, &request, from, now, &mut self.turn) {
+            let peer = state.peer;
+            let flow = command::dispatch(server, client, state, &request, from, now, &mut self.turn);
+            if state.peer != peer {
+                self.decoder.limit(limits(server, state.peer));
+            }
+            match flow {
                 Flow::Next => {}
                 Flow::More(argument) => {
                     served -= 1;
@@ -214,5 +219,14 @@ impl<'a> Session<'a> {
         Statistics::add(&self.server.statistics.protocol_errors, 1);
         reply::error(&mut self.turn.out, &format!("ERR Protocol error: {error}"));
         TurnEnd::Close
+    }
+}
+
+/// What a client may send, or the node that a connection has introduced itself as. One node may take larger values from
+/// its clients than another: a peer's link must not break over that.
+fn limits(server: &Server, peer: Option<NodeIndex>) -> DecodeLimits {
+    match peer {
+        Some(_) => DecodeLimits::between_nodes(),
+        None => DecodeLimits { bulk_bytes_max: server.settings.max_value_bytes, ..DecodeLimits::default() },
     }
 }
