@@ -322,7 +322,8 @@ impl LocalNode for Replica {
         let memory = &self.peers[peer.as_usize()];
         let is_known_as = memory.known_as.load(Ordering::Acquire) == ours.get();
         if welcome.remembered > ours || welcome.remembered == ours && !is_known_as {
-            // That was an earlier run, perhaps started at the same reading of a clock that was set back. The next introduction bears a start number above all that this peer ever saw of this node.
+            // That was an earlier run, perhaps started at the same reading of a clock that was set back. The next
+            // introduction bears a start number above all that this peer ever saw of this node.
             let raised = welcome.remembered.next();
             self.start.fetch_max(raised.get(), Ordering::AcqRel);
             return Err(IntroductionError::StartTooOld {

@@ -36,10 +36,14 @@ pub async fn run(replica: Arc<Replica>, peers: Arc<dyn NodeCommunicator>) {
     let began = Instant::now();
     let mut journal = Journal::new(&replica, Arc::clone(&peers));
     journal.wait_for_writes_in_flight(began).await;
-    let give_up = replica.config.sync_timeout().map(|timeout| began + timeout);
+    let timeout = replica.config.sync_timeout();
+    // Large stores take their time: a node that can be heard is not out of reach.
+    let mut heard_at = began;
     while replica.syncing.count() > 0 {
         let changed = journal.round().await;
-        if give_up.is_some_and(|give_up| Instant::now() >= give_up) {
+        if changed {
+            heard_at = Instant::now();
+        } else if timeout.is_some_and(|timeout| heard_at.elapsed() >= timeout) {
             journal.settle_for_less();
         }
         if !changed && replica.syncing.count() > 0 {

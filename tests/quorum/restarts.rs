@@ -133,3 +133,27 @@ async fn a_node_that_cannot_take_what_the_others_hold_does_not_count() {
     assert!(cluster.is_syncing(2));
     assert_eq!(cluster.get(1, "k").await, Reply::value("v"));
 }
+
+/// Hearing all of node 0 takes far longer than the sync timeout. That is no reason to give node 2 up, which alone has
+/// the last write and is out of reach for a moment only.
+#[tokio::test(start_paused = true)]
+async fn the_sync_timeout_does_not_run_while_there_is_something_to_hear() {
+    let cluster = Setup::new(3, (3, 2, 2)).with(|config| config.sync_timeout_ms = 3_000).start().await;
+    cluster.isolate(0);
+    cluster.until_missed(0).await;
+    assert!(cluster.set(1, "k", "v").await.is_done());
+    cluster.network.heal_all();
+    cluster.until_linked().await;
+    for (from, to) in [(0, 1), (1, 0)] {
+        cluster.network.set_delay(index(from), index(to), Duration::from_millis(50));
+    }
+    cluster.network.cut(index(1), index(2));
+    cluster.start(1);
+    cluster.pass(27_000).await;
+    assert!(cluster.is_syncing(1));
+
+    cluster.network.heal_all();
+    cluster.until_whole().await;
+
+    assert_eq!(cluster.value_at(1, "k").as_deref(), Some("v"));
+}
