@@ -383,7 +383,7 @@ mod tests {
             assert_eq!(bench.ask(request), ":0\r\n", "{request}");
         }
         assert!(!first.killed.is_cancelled());
-        assert_eq!(bench.ask_for(&format!("CLIENT KILL {}", first.address)), ("+OK\r\n".to_owned(), Flow::Next));
+        assert_eq!(bench.ask_for(&format!("CLIENT KILL {}", first.address)), ("+OK\r\n".to_owned(), Flow::Pause));
         assert!(first.killed.is_cancelled() && !second.killed.is_cancelled());
         assert_eq!(bench.ask("CLIENT KILL ID 3 TYPE normal USER default MAXAGE 0"), ":1\r\n");
         assert!(second.killed.is_cancelled());

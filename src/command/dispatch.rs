@@ -20,6 +20,8 @@ use super::{clients, cluster, connection, info, peering, settings, table};
 pub(crate) enum Flow {
     /// Goes on with the next command.
     Next,
+    /// Ends the turn: other clients come before the next command.
+    Pause,
     /// Ends the turn and goes on with this command at that argument.
     More(usize),
     /// Ends the turn, since this command has to see what those before it did, and dispatches it again.
@@ -57,7 +59,9 @@ pub(crate) fn dispatch(
     let mut context = Context { server, client, state, request, from, now, turn };
     let served = match spec.flags.contains(Flags::INTERNAL) {
         true => peering::dispatch(&mut context, spec),
-        false => context.run(spec.id),
+        false => {
+            context.run(spec.id).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
+        }
     };
     served.unwrap_or_else(|error| refuse(&error, turn))
 }
@@ -152,5 +156,24 @@ impl Context<'_> {
     pub(super) fn frame(&mut self, frame: &BytesFrame) -> Flow {
         reply::frame(&mut self.turn.out, self.state.protocol, frame);
         Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Bench;
+    use super::*;
+
+    #[test]
+    fn laborious_commands_let_other_clients_come_before_the_next_one() {
+        let mut bench = Bench::three_nodes();
+        for request in
+            ["INFO", "COMMAND", "COMMAND DOCS", "CONFIG GET *", "CLIENT LIST", "CLUSTER SLOTS", "CLUSTER NODES"]
+        {
+            assert_eq!(bench.ask_for(request).1, Flow::Pause, "{request}");
+        }
+        for request in ["PING", "ECHO x", "SELECT 0", "HELLO 3", "TIME"] {
+            assert_eq!(bench.ask_for(request).1, Flow::Next, "{request}");
+        }
     }
 }

@@ -261,6 +261,13 @@ impl CommandSpec {
         self.flags.contains(Flags::INTERNAL)
     }
 
+    /// Whether one call may take as long as hundreds of reads: what tells of the node, its clients or the commands.
+    /// A pipeline of these must not hold up the others.
+    #[must_use]
+    pub fn is_laborious(&self) -> bool {
+        self.keys.is_none() && !self.flags.contains(Flags::FAST) && !self.is_internal()
+    }
+
     /// The ACL categories: those given, and those that follow from the flags.
     #[must_use]
     pub fn categories(&self) -> Categories {

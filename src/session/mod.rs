@@ -194,6 +194,7 @@ impl<'a> Session<'a> {
             }
             match flow {
                 Flow::Next => {}
+                Flow::Pause => break TurnEnd::Busy,
                 Flow::More(argument) => {
                     served -= 1;
                     self.unfinished = Some((request, argument));
