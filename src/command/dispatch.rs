@@ -8,7 +8,7 @@ use crate::codec::{Request, reply};
 use crate::time::UnixMs;
 
 use super::client::Client;
-use super::errors::CommandError;
+use super::errors::{CommandError, REQUEST_BYTES_MAX};
 use super::reading::{Reading, TimeUnit};
 use super::server::Server;
 use super::spec::{CommandId, Flags};
@@ -55,6 +55,9 @@ pub(crate) fn dispatch(
         Ok(spec) => spec,
         Err(error) => return refuse(&error, turn),
     };
+    if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
+        return refuse(&CommandError::TooLong(spec.name), turn);
+    }
     state.last_command = spec.name;
     let mut context = Context { server, client, state, request, from, now, turn };
     let served = match spec.flags.contains(Flags::INTERNAL) {
@@ -129,6 +132,7 @@ impl Context<'_> {
             Id::ClusterShards => cluster::shards(self),
             Id::ClusterKeySlot => cluster::key_slot(self),
             Id::ClusterCountKeysInSlot => cluster::count_keys_in_slot(self),
+            Id::CommandInfo => Ok(self.describe_each()),
             // COMMAND and the HELPs: what the table alone can answer.
             _ => self.describe(command),
         }
@@ -175,5 +179,36 @@ mod tests {
         for request in ["PING", "ECHO x", "SELECT 0", "HELLO 3", "TIME"] {
             assert_eq!(bench.ask_for(request).1, Flow::Next, "{request}");
         }
+    }
+
+    #[test]
+    fn laborious_commands_of_absurd_length_are_refused() {
+        let mut bench = Bench::single_node();
+        // An inline command could not be that long.
+        let array = |words: &str, long: usize| {
+            let words: Vec<String> = words.split(' ').map(|word| word.replace('~', &"x".repeat(long))).collect();
+            let bulks: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+            format!("*{}\r\n{bulks}", words.len())
+        };
+        for request in ["CONFIG GET *[~", "COMMAND LIST FILTERBY PATTERN *[~", "CLIENT LIST ID ~"] {
+            let answer = bench.ask(&array(request, REQUEST_BYTES_MAX - 200));
+            assert!(!answer.contains("too long"), "{request}: {answer}");
+            let answer = bench.ask(&array(request, REQUEST_BYTES_MAX));
+            assert!(answer.ends_with("command is too long: at most 65536 bytes\r\n"), "{request}: {answer}");
+        }
+        assert_eq!(bench.ask(&array("STRLEN ~", REQUEST_BYTES_MAX)), ":0\r\n");
+        assert!(bench.ask(&array("ECHO ~", REQUEST_BYTES_MAX)).len() > REQUEST_BYTES_MAX);
+    }
+
+    #[test]
+    fn command_info_describes_each_name_in_shares() {
+        let mut bench = Bench::single_node();
+        let few = bench.ask("COMMAND INFO get nosuch GET");
+        assert!(few.starts_with("*3\r\n*10\r\n$3\r\nget\r\n") && few.contains("$-1\r\n*10\r\n"), "{few}");
+        let entry = bench.ask("COMMAND INFO get").len() - "*1\r\n".len();
+        let (share, flow) = bench.ask_for(&format!("COMMAND INFO{}", " get".repeat(1000)));
+        let Flow::More(next) = flow else { panic!("{flow:?}") };
+        assert_eq!(share.len(), "*1000\r\n".len() + (next - 2) * entry);
+        assert_eq!(bench.ask("COMMAND INFO"), bench.ask("COMMAND"));
     }
 }

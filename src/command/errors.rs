@@ -1,7 +1,7 @@
 //! What may be wrong with a command, and the words in which the client is told.
 //!
-//! Client libraries tell errors apart by their text, so these are the words of Redis 7 to the letter (the last alone
-//! is ours: Redis has no commands between nodes). `Display` is the one place that has them; it yields what follows the
+//! Client libraries tell errors apart by their text, so these are the words of Redis 7 to the letter (the last two
+//! are ours: Redis has no commands between nodes, and takes any length). `Display` is the one place that has them; it yields what follows the
 //! `-` of a RESP error. All of these are mistakes of the client; no state has changed when one is reported.
 //!
 //! Bytes of a client that appear in a text are made harmless as in Redis: they end at a NUL, CR and LF become spaces,
@@ -14,6 +14,10 @@ use crate::command::spec::CommandSpec;
 
 /// How many bytes of a name, or of all arguments together, an error repeats.
 pub const QUOTE_BYTES_MAX: usize = 128;
+
+/// Bytes of a command that may take long, arguments and framing together: as many as an inline command may have. The
+/// time that such commands take grows with their length, and nothing else ever lets the others come in between.
+pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// Why a command is not executed.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -117,6 +121,9 @@ pub enum CommandError {
         "NOPERM the '{0}' command is for nodes of this cluster; a connection has to introduce itself by RHELLO first"
     )]
     NotIntroduced(&'static str),
+    /// A command about the node, its clients or the commands whose arguments are absurdly long.
+    #[error("ERR the '{0}' command is too long: at most {REQUEST_BYTES_MAX} bytes")]
+    TooLong(&'static str),
 }
 
 impl CommandError {

@@ -5,6 +5,8 @@
 //! RESP3 set of maps, and our frame type has no sets of maps, so they are an array. (RESP2 knows no difference, and
 //! clients read both as a list.) Commands between nodes do not exist here.
 
+use std::collections::BTreeMap;
+
 use redis_protocol::resp3::types::BytesFrame;
 
 use crate::command::errors::CommandError;
@@ -19,14 +21,16 @@ pub fn count() -> BytesFrame {
     integer(u32::try_from(table::visible().count()).unwrap_or(u32::MAX))
 }
 
-/// COMMAND, and COMMAND INFO with `names`: what clients need for routing; nil for a name that is unknown. No name
-/// means all.
+/// COMMAND: what clients need for routing, an entry for each command.
 #[must_use]
-pub fn info(names: &[&[u8]]) -> BytesFrame {
-    if names.is_empty() {
-        return array(table::visible().map(info_entry));
-    }
-    array(names.iter().map(|name| table::find(name).map_or(BytesFrame::Null, info_entry)))
+pub fn info() -> BytesFrame {
+    array(table::visible().map(info_entry))
+}
+
+/// The entry of the command `name`; nil if there is none.
+#[must_use]
+pub fn info_of(name: &[u8]) -> BytesFrame {
+    table::find(name).map_or(BytesFrame::Null, info_entry)
 }
 
 /// COMMAND DOCS with `names`: what commands do, by name; unknown names are left out. No name means all.
@@ -35,7 +39,10 @@ pub fn docs(names: &[&[u8]]) -> BytesFrame {
     if names.is_empty() {
         return map(table::visible().map(|spec| (spec.name, docs_entry(spec))));
     }
-    map(names.iter().filter_map(|name| table::find(name)).map(|spec| (spec.name, docs_entry(spec))))
+    // However often a name is repeated, its entry is made once.
+    let asked: BTreeMap<_, _> =
+        names.iter().filter_map(|name| table::find(name)).map(|spec| (spec.name, spec)).collect();
+    map(asked.into_iter().map(|(name, spec)| (name, docs_entry(spec))))
 }
 
 /// COMMAND LIST with what follows it: the names of commands and subcommands, all or those that pass the filter.

@@ -71,7 +71,7 @@ fn words(set: &str) -> Vec<String> {
 }
 
 fn entry(name: &str) -> BytesFrame {
-    elements(&info(&[name.as_bytes()]))[0].clone()
+    info_of(name.as_bytes())
 }
 
 fn names(frame: &BytesFrame) -> Vec<String> {
@@ -136,7 +136,7 @@ fn an_entry_has_ten_elements_and_the_last_holds_the_subcommands() {
 fn without_names_info_and_docs_cover_every_command_and_no_other() {
     let visible = table::visible().count();
     assert_eq!(render(&count()), visible.to_string());
-    assert_eq!(elements(&info(&[])).len(), visible);
+    assert_eq!(elements(&info()).len(), visible);
     let BytesFrame::Map { data, .. } = docs(&[]) else { panic!("no map") };
     assert_eq!(data.len(), visible);
 }
@@ -144,10 +144,14 @@ fn without_names_info_and_docs_cover_every_command_and_no_other() {
 #[test]
 fn unknown_and_hidden_names_are_nil_in_info_and_absent_from_docs() {
     for name in ["nosuch", "get|foo", "client|foo", "rset", "RHELLO", "", "|"] {
-        assert_eq!(render(&info(&[name.as_bytes()])), "[nil]", "{name}");
+        assert_eq!(render(&info_of(name.as_bytes())), "nil", "{name}");
         assert_eq!(render(&docs(&[name.as_bytes()])), "<>", "{name}");
     }
-    assert_eq!(names(&info(&[b"GET", b"nosuch", b"get"])).len(), 3);
+}
+
+#[test]
+fn docs_of_a_name_that_is_repeated_are_told_once() {
+    assert_eq!(render(&docs(&[b"get".as_slice(); 1000])), render(&docs(&[b"GET"])));
 }
 
 #[test]
