@@ -53,6 +53,8 @@ pub(crate) fn dispatch(
 ) -> Flow {
     let spec = match table::resolve(request.args()) {
         Ok(spec) => spec,
+        // Some website talks through a browser behind our firewall: what follows are its headers and its commands.
+        Err(_) if is_http(request.arg(0)) => return Flow::Close,
         Err(error) => return refuse(&error, turn),
     };
     if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
@@ -67,6 +69,11 @@ pub(crate) fn dispatch(
         }
     };
     served.unwrap_or_else(|error| refuse(&error, turn))
+}
+
+/// Whether a line that begins with `word` can only come from an HTTP client, as Redis tells, too. (`GET` is ours.)
+fn is_http(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Answers with an error; the connection stays.
@@ -187,8 +194,8 @@ mod tests {
         // An inline command could not be that long.
         let array = |words: &str, long: usize| {
             let words: Vec<String> = words.split(' ').map(|word| word.replace('~', &"x".repeat(long))).collect();
-            let bulks: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-            format!("*{}\r\n{bulks}", words.len())
+            let bulks: Vec<String> = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+            format!("*{}\r\n{}", words.len(), bulks.concat())
         };
         for request in ["CONFIG GET *[~", "COMMAND LIST FILTERBY PATTERN *[~", "CLIENT LIST ID ~"] {
             let answer = bench.ask(&array(request, REQUEST_BYTES_MAX - 200));
@@ -198,6 +205,15 @@ mod tests {
         }
         assert_eq!(bench.ask(&array("STRLEN ~", REQUEST_BYTES_MAX)), ":0\r\n");
         assert!(bench.ask(&array("ECHO ~", REQUEST_BYTES_MAX)).len() > REQUEST_BYTES_MAX);
+    }
+
+    #[test]
+    fn http_clients_are_sent_away_before_their_body_is_read() {
+        let mut bench = Bench::single_node();
+        for line in ["POST / HTTP/1.1", "Host: localhost:6379", "host: x"] {
+            assert_eq!(bench.ask_for(line), (String::new(), Flow::Close), "{line}");
+        }
+        assert_eq!(bench.ask_for("HOST x").1, Flow::Next);
     }
 
     #[test]
