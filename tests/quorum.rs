@@ -18,10 +18,10 @@ mod writes;
 
 use std::time::Duration;
 
-use ringkv::peer::{PeerReply, PeerRequest};
+use ringkv::peer::{Introduction, LocalNode, PeerReply, PeerRequest};
 use ringkv::store::Lookup;
 use ringkv::time::UnixMs;
-use ringkv::version::Version;
+use ringkv::version::{StartNumber, Version};
 use tokio::time::Instant;
 
 use support::cluster::{Reply, Setup, TestCluster, encoded, index, slot, write};

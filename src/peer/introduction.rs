@@ -22,6 +22,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const INTRODUCTION_COMMAND: &str = "RHELLO";
 /// Stands before a setting's name among the introduction's arguments.
 const SETTING_PREFIX: &str = "setting.";
+/// Fields that an introduction has at most, several times as many as any version sends: every setting is looked up among
+/// all.
+const FIELDS_MAX: usize = 256;
 /// The error code before the words of an [`IntroductionError`] on the wire.
 pub(super) const REFUSAL_CODE: &str = "NOPERM";
 
@@ -105,6 +108,9 @@ pub enum IntroductionError {
         /// The highest one seen of it.
         remembered: u64,
     },
+    /// A start number that no clock can have shown, and that the node could hardly exceed in its next run.
+    #[error("the start number of '{0}' lies years ahead; set its clock right")]
+    StartTooLate(NodeId),
     /// The command or reply is not an introduction or its answer.
     #[error("malformed introduction: {0}")]
     Malformed(String),
@@ -127,7 +133,8 @@ pub fn check(ours: &Introduction, theirs: &Introduction) -> Result<(), Introduct
         return Err(IntroductionError::ProtocolVersion { ours, theirs });
     }
     if ours.cluster != theirs.cluster {
-        let (ours, theirs) = (ours.cluster.clone(), theirs.cluster.clone());
+        // A stranger's words: they go to the log.
+        let (ours, theirs) = (ours.cluster.clone(), shown(theirs.cluster.as_bytes()));
         return Err(IntroductionError::Cluster { ours, theirs });
     }
     if !same_secret(ours.secret.as_deref(), theirs.secret.as_deref()) {
@@ -229,6 +236,9 @@ impl Introduction {
         let (pairs, []) = args.get(1..).unwrap_or_default().as_chunks::<2>() else {
             return Err(malformed("a word without a value"));
         };
+        if pairs.len() > FIELDS_MAX {
+            return Err(malformed("too many fields"));
+        }
         let field = |name: &str| pairs.iter().find(|[word, _]| word.eq_ignore_ascii_case(name.as_bytes()));
         let needed = |name: &str| field(name).map(|[_, value]| *value).ok_or_else(|| malformed(&format!("no {name}")));
         let protocol_version = parse_number(needed("protocol")?).and_then(|number| u32::try_from(number).ok());
@@ -358,6 +368,18 @@ mod tests {
         assert_eq!(extra, "setting 'x' differs: '(none)' here, '1' there");
         let fingerprint = refusal(|their| their.fingerprint = 1);
         assert_eq!(fingerprint, "setting 'ring fingerprint' differs: 'f1' here, '1' there");
+    }
+
+    #[test]
+    fn a_strangers_words_are_quoted_short_and_on_one_line() {
+        let refused = refusal(|their| their.cluster = "\n".repeat(1000));
+        assert!(refused.len() < 200 && !refused.contains('\n'), "{refused}");
+    }
+
+    #[test]
+    fn an_introduction_of_absurdly_many_fields_is_malformed() {
+        let args = vec![b"setting.replicas".as_slice(); 2 * FIELDS_MAX + 3];
+        assert_eq!(Introduction::parse_args(&args), Err(malformed("too many fields")));
     }
 
     #[test]

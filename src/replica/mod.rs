@@ -28,6 +28,10 @@ pub use catch_up::SyncingSlots;
 /// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
 const OPEN_BYTES_MAX: usize = 256 << 20;
 
+/// How far ahead of the wall clock a peer's start number may lie: ten years, more than any clock is wrong. The highest
+/// one is remembered, and the peer has to exceed it when it comes again, so the largest of all would lock it out.
+const START_AHEAD_MS_MAX: u64 = 10 * 366 * 24 * 3600 * 1000;
+
 /// So many flushed records are freed on the spot.
 const DEBRIS_FREED_AT_ONCE: usize = 1000;
 
@@ -134,7 +138,14 @@ impl Replica {
     /// Live keys in those slots whose first replica among `alive` is this node: the share of this node in a count of
     /// the whole cluster that counts every key once.
     pub(crate) fn count_keys(&self, alive: &[NodeIndex]) -> u64 {
-        let first = |slot: &Slot| self.ring.preference_list(*slot).iter().find(|node| alive.contains(node)).copied();
+        let mut is_alive = vec![false; self.config.nodes.len()];
+        for node in alive {
+            if let Some(flag) = is_alive.get_mut(node.as_usize()) {
+                *flag = true;
+            }
+        }
+        let first =
+            |slot: &Slot| self.ring.preference_list(*slot).iter().find(|node| is_alive[node.as_usize()]).copied();
         Slot::all().filter(|slot| first(slot) == Some(self.index)).map(|slot| self.store.live_keys(slot) as u64).sum()
     }
 
@@ -295,8 +306,11 @@ impl LocalNode for Replica {
             .and_then(|position| u16::try_from(position).ok())
             .map(NodeIndex)
             .ok_or_else(|| IntroductionError::UnknownNode(theirs.node.clone()))?;
-        let remembered = self.peers[peer.as_usize()].start.fetch_max(theirs.start.get(), Ordering::AcqRel);
         let now = self.wall.now();
+        if theirs.start.get() > now.0.saturating_add(START_AHEAD_MS_MAX) {
+            return Err(IntroductionError::StartTooLate(theirs.node.clone()));
+        }
+        let remembered = self.peers[peer.as_usize()].start.fetch_max(theirs.start.get(), Ordering::AcqRel);
         self.learn_flush(theirs.flush_mark, now);
         self.note_catch_up(peer, theirs.catch_up);
         let start = self.start();

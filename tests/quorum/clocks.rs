@@ -67,6 +67,21 @@ async fn a_process_that_starts_with_the_start_number_of_the_former_one_gets_anot
     assert!(cluster.node(1).replica().start() > former);
 }
 
+/// The highest start number seen of a node is remembered, and its next run has to exceed it.
+#[tokio::test(start_paused = true)]
+async fn a_start_number_that_no_clock_can_have_shown_locks_nobody_out() {
+    let cluster = three().start().await;
+    let absurd = StartNumber::new(u64::MAX);
+    let introduction = Introduction { start: absurd, ..cluster.node(1).replica().introduction() };
+
+    let refusal = cluster.node(0).replica().introduce(&introduction).unwrap_err();
+
+    assert!(refusal.to_string().contains("node-2") && refusal.to_string().contains("years ahead"), "{refusal}");
+    cluster.start(1);
+    cluster.until_whole().await;
+    assert!(cluster.node(1).replica().start() < absurd);
+}
+
 /// One replica holds a version from a clock ahead, another is dead. A refused write moves the coordinator's clock, so
 /// that the client's next try gets through.
 #[tokio::test(start_paused = true)]
