@@ -261,6 +261,8 @@ shortcoming() {
         say "sees '$up' of $2 peers"
     elif [[ $syncing != 0 ]]; then
         say "is still catching up on '$syncing' slots"
+    elif [[ $info == *,state=syncing,* ]]; then
+        say "has not heard yet that each peer has caught up"
     fi
 }
 
