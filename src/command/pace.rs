@@ -7,7 +7,7 @@
 /// Bytes of answers that one turn should come to at most.
 const ANSWER_BYTES: usize = 4 << 20;
 /// Reads that a session launches in its first turn.
-const READS_FIRST: usize = 64;
+const READS_FIRST: usize = 16;
 
 /// The pace of one session.
 #[derive(Debug)]

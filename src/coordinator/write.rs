@@ -166,6 +166,7 @@ impl WriteProgress {
             }
             WriteAnswer::Stale(version) => {
                 self.stale = self.stale.max(version);
+                self.reason.get_or_insert_with(|| "a replica shows a newer version".to_owned());
                 Replica::Stale
             }
             WriteAnswer::Unsent => {

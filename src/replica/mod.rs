@@ -173,6 +173,17 @@ impl Replica {
         }
     }
 
+    /// Whether a record with this version and expiry can be one of this cluster's; if so the clock follows it.
+    fn admit(&self, version: Version, expires_at: Option<UnixMs>, now: UnixMs) -> Result<(), PeerReply> {
+        if version.node().as_usize() >= self.config.nodes.len() {
+            return Err(PeerReply::Refused(format!("ERR version {version} is of no node of this cluster")));
+        }
+        if expires_at.is_some_and(|at| i64::try_from(at.0).is_err()) {
+            return Err(PeerReply::Refused("ERR no record expires that late".to_owned()));
+        }
+        self.clock.observe(version.hlc(), now).map_err(|drift| PeerReply::Drift(drift.to_string()))
+    }
+
     fn write(
         &self,
         key: &[u8],
@@ -181,8 +192,8 @@ impl Replica {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> PeerReply {
-        if let Err(drift) = self.clock.observe(version.hlc(), now) {
-            return PeerReply::Drift(drift.to_string());
+        if let Err(refusal) = self.admit(version, expires_at, now) {
+            return refusal;
         }
         let slot = Slot::of_key(key);
         match self.store.write(slot, key, value, expires_at, version, now) {
@@ -204,8 +215,8 @@ impl Replica {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> PeerReply {
-        if let Err(drift) = self.clock.observe(version.hlc(), now) {
-            return PeerReply::Drift(drift.to_string());
+        if let Err(refusal) = self.admit(version, expires_at, now) {
+            return refusal;
         }
         let slot = Slot::of_key(key);
         match self.store.copy(slot, key, value, expires_at, version, now) {

@@ -1,5 +1,7 @@
 //! Writes: taken by their quorum, refused beforehand, or taken back.
 
+use ringkv::ring::NodeIndex;
+
 use super::*;
 
 /// Two of three nodes are gone. A client must not wait for a quorum that cannot be, nor leave anything behind.
@@ -167,4 +169,17 @@ async fn no_record_stays_open_once_traffic_has_ended() {
     for node in cluster.indices() {
         assert_eq!(cluster.node(node).replica().store.counts().open_records, 0, "at node {node}");
     }
+}
+
+/// A peer that has gone mad, or somebody who plays one, must not leave records that nobody can rank or expire.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_of_this_cluster_is_refused() {
+    let cluster = three().start().await;
+    let right = version_of(&cluster, 2);
+    let stranger = Version::new(right.hlc(), NodeIndex(3), right.start());
+    for (version, expires_at) in [(stranger, None), (right, Some(UnixMs(u64::MAX)))] {
+        let request = PeerRequest::Write { key: b"k", value: Some(b"v"), version, expires_at };
+        assert!(ask(&cluster, 2, 0, request).starts_with(b"-ERR "), "{version} {expires_at:?}");
+    }
+    assert_eq!(cluster.get(0, "k").await, Reply::nil());
 }
