@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 
 /// Bytes that one read takes at most, and a session's input buffer has at first.
-const INPUT_BYTES: usize = 16 << 10;
+const INPUT_BYTES: usize = 64 << 10;
 /// Buffers of each kind that a thread keeps; what is over is freed.
-const KEPT_MAX: usize = 128;
+const KEPT_MAX: usize = 64;
 /// A larger buffer of replies is freed instead of kept.
 const OUT_KEPT_BYTES_MAX: usize = 64 << 10;
 
