@@ -156,9 +156,15 @@ impl LocalKvStore {
         value: Option<&[u8]>,
         expires_at: Option<UnixMs>,
         now: UnixMs,
-        clock: impl FnOnce(Version) -> Version,
+        clock: impl Fn(Version) -> Version,
     ) -> (Version, Prior) {
         let (content, unstamped) = (Content { key, value, expires_at }, Version::default());
+        if !self.decider.replicated {
+            let mut table = self.slots[slot.as_usize()].lock();
+            if let Some(done) = table.overwrite(self.hashed(key), content, &clock, now) {
+                return done;
+            }
+        }
         let is_open = self.decider.replicated;
         let record = if is_open { Record::open(content, unstamped) } else { Record::decided(content, unstamped) };
         let key = self.hashed(key);

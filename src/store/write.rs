@@ -2,9 +2,10 @@
 
 use super::decide::Context;
 use super::outcome::{Prior, Written};
-use super::record::Record;
+use super::record::{Content, Record};
 use super::slot_table::{HashedKey, SlotTable};
 use super::void::VoidReason;
+use crate::time::UnixMs;
 use crate::version::Version;
 
 impl SlotTable {
@@ -26,6 +27,25 @@ impl SlotTable {
             Some(prior) => Written::Applied { prior },
             None => self.write_older(key, version, is_delete, context),
         }
+    }
+
+    /// Lets the shown record become `content` in place, under the version that `clock` draws above its own. Only where
+    /// nothing is ever taken back. `None`, and nothing has changed, if there is none or it cannot.
+    #[inline]
+    pub(super) fn overwrite(
+        &mut self,
+        key: HashedKey<'_>,
+        content: Content<'_>,
+        clock: impl Fn(Version) -> Version,
+        now: UnixMs,
+    ) -> Option<(Version, Prior)> {
+        let shown = self.records.find_mut(key.hash, |record| record.key() == key.bytes)?;
+        let (prior, version) = (Prior::of(shown, now), clock(shown.version()));
+        assert!(version > shown.version(), "a clock that stands would make two writes one");
+        self.tally.remove(shown);
+        let done = shown.overwrite(content, version);
+        self.tally.add(shown);
+        done.then_some((version, prior))
     }
 
     /// Shows `record` under the version that `clock` draws above the shown one.

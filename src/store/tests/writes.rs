@@ -147,3 +147,26 @@ fn counts_follow_what_is_held() {
     assert_eq!(bench.store.live_keys(bench.slot), 1);
     assert!(bench.store.open_bytes() > 0);
 }
+
+#[test]
+fn a_write_of_the_same_length_happens_in_place_unless_somebody_holds_the_record() {
+    let bench = Bench::unreplicated();
+    let address = |bench: &Bench| {
+        bench.store.read(bench.slot, b"k", NOW, |found| found.live().map(|record| record.value().unwrap().as_ptr()))
+    };
+    let set = |value: &str, expires_at, hlc| {
+        bench.store.write_next(bench.slot, b"k", Some(value.as_bytes()), expires_at, NOW, |_| v(hlc))
+    };
+    set("first", None, 1);
+    let first = address(&bench);
+    assert_eq!(set("again", Some(LATER), 2), (v(2), Prior { version: v(1), live: true }));
+    assert_eq!((bench.get("k").as_deref(), address(&bench)), (Some("again"), first));
+    assert_eq!(bench.get_at("k", LATER), None, "the new expiry holds");
+
+    let held = bench.store.read(bench.slot, b"k", NOW, |found| found.live().cloned()).unwrap();
+    set("third", None, 3);
+    assert_eq!((held.value(), bench.get("k").as_deref()), (Some(&b"again"[..]), Some("third")));
+    set("longer", None, 4);
+    assert_eq!(bench.get_at("k", LATER).as_deref(), Some("longer"));
+    assert_eq!((bench.store.counts().live_keys, bench.store.counts().records), (1, 1));
+}
