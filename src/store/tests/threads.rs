@@ -1,5 +1,6 @@
 //! Several threads at once: locks and counters hold, and a revert that is confirmed is never contradicted.
 
+use std::cell::Cell;
 use std::thread;
 
 use super::*;
@@ -25,10 +26,14 @@ fn what_is_confirmed_as_reverted_was_never_read_by_any_thread() {
 }
 
 fn write_and_revert(bench: &Bench, node: u16) -> Vec<Version> {
-    let mut reverted = Vec::new();
+    let (mut reverted, last) = (Vec::new(), Cell::new(0));
     for round in 0..ROUNDS {
         let key = [b'a' + u8::try_from((round + u64::from(node)) % KEYS).unwrap()];
-        let clock = |shown: Version| of_node(shown.hlc().0.max(round) + 1, node);
+        // Like any clock it never shows a time twice, also when what it was above has been taken back.
+        let clock = |shown: Version| {
+            last.set(shown.hlc().0.max(last.get()) + 1);
+            of_node(last.get(), node)
+        };
         let (version, _) = bench.store.write_next(bench.slot, &key, Some(b"v"), None, NOW, clock);
         if round % 3 == 0 && bench.store.revert(bench.slot, &key, version, NOW) == Reverted::Confirmed {
             reverted.push(version);
