@@ -145,6 +145,7 @@ impl LocalKvStore {
     /// A fresh write of a coordinator that is a replica itself. `clock` gets the version that the key shows here (the
     /// flush mark or the default version if there is no record) and must return a new one above it; since that happens
     /// under the slot's lock, such a write is never stale here, and versions of a key leave the node in order.
+    /// It may be asked twice; then the second version counts.
     ///
     /// # Panics
     ///
