@@ -86,6 +86,7 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("request-timeout-ms", cluster.request_timeout_ms.to_string()),
         ("max-clock-drift-ms", cluster.max_clock_drift_ms.to_string()),
         ("sync-timeout-ms", cluster.sync_timeout_ms.to_string()),
+        ("hint-ttl-ms", cluster.hint_ttl_ms.to_string()),
     ]
 }
 

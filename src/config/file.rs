@@ -6,8 +6,8 @@ use std::path::Path;
 use toml::{Spanned, Value};
 
 use super::knob::{
-    Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX,
-    SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
+    HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, REQUEST_TIMEOUT_MS,
+    SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
 };
 use super::raw::{Document, Entry, RawCluster, RawServer, Table, line_at};
 use super::{ClusterConfig, ConfigError, NodeConfig, Secret, ServerConfig, defaults};
@@ -77,6 +77,7 @@ impl Document<'_> {
                 defaults::MAX_CLOCK_DRIFT_MS,
             )?,
             sync_timeout_ms: self.number(raw.sync_timeout_ms, &SYNC_TIMEOUT_MS, defaults::SYNC_TIMEOUT_MS)?,
+            hint_ttl_ms: self.number(raw.hint_ttl_ms, &HINT_TTL_MS, defaults::HINT_TTL_MS)?,
             secret: self.secret(raw.secret)?,
             nodes,
         })

@@ -22,7 +22,7 @@ pub use consistency::Consistency;
 pub use error::ConfigError;
 pub use file::LoadedConfig;
 pub use knob::{
-    Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, NODES_MAX, REQUEST_TIMEOUT_MS,
+    HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, NODES_MAX, REQUEST_TIMEOUT_MS,
     SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
 };
 pub use secret::Secret;
@@ -55,6 +55,9 @@ pub struct ClusterConfig {
     /// For how many milliseconds a node that has restarted empty waits for enough others to catch up from, before it goes
     /// on with those that it reached. 0 waits for ever, which is safest. 0 to 86400000; 30000 by default.
     pub sync_timeout_ms: u64,
+    /// For how many milliseconds a coordinator keeps what it owes to a replica that missed a write. Longer spares more
+    /// comparing after an absence; tombstones are kept at least as long. 1000 to 86400000; 600000 by default.
+    pub hint_ttl_ms: u64,
     /// What a node must know to be let in as a peer. Set one wherever clients can connect that should not be able to forge
     /// writes, at best 32 random characters. 1 to 1024 bytes; none by default.
     pub secret: Option<Secret>,
@@ -119,6 +122,7 @@ impl ClusterConfig {
             request_timeout_ms: defaults::REQUEST_TIMEOUT_MS,
             max_clock_drift_ms: defaults::MAX_CLOCK_DRIFT_MS,
             sync_timeout_ms: defaults::SYNC_TIMEOUT_MS,
+            hint_ttl_ms: defaults::HINT_TTL_MS,
             secret: None,
             nodes: vec![node],
         }
@@ -151,7 +155,7 @@ impl ClusterConfig {
     }
 
     /// The settings, by key, that two nodes must share before data may pass between them: with different ones they would
-    /// place keys, count acknowledgements or close open records differently. (Names are compared before.)
+    /// place keys, count acknowledgements, close open records or drop tombstones differently. (Names are compared before.)
     #[must_use]
     pub fn peer_settings(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -159,6 +163,7 @@ impl ClusterConfig {
             ("write_quorum", self.write_quorum.to_string()),
             ("virtual_nodes", self.virtual_nodes.to_string()),
             ("request_timeout_ms", self.request_timeout_ms.to_string()),
+            ("hint_ttl_ms", self.hint_ttl_ms.to_string()),
             ("nodes", self.id_list(",")),
         ]
     }
@@ -196,6 +201,7 @@ mod defaults {
     pub(super) const REQUEST_TIMEOUT_MS: u64 = 1000;
     pub(super) const MAX_CLOCK_DRIFT_MS: u64 = 60_000;
     pub(super) const SYNC_TIMEOUT_MS: u64 = 30_000;
+    pub(super) const HINT_TTL_MS: u64 = 600_000;
 
     /// The smallest quorum that meets every other of its kind.
     pub(super) fn write_quorum(replication_factor: u16) -> u16 {

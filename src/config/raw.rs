@@ -37,6 +37,7 @@ pub(super) struct RawCluster {
     pub(super) request_timeout_ms: Entry,
     pub(super) max_clock_drift_ms: Entry,
     pub(super) sync_timeout_ms: Entry,
+    pub(super) hint_ttl_ms: Entry,
     pub(super) secret: Entry,
 }
 
@@ -144,7 +145,9 @@ fn advice_on_unknown_key(message: &str, key: &str) -> String {
     let is_above_all_tables = legal.contains("`nodes`");
     match key {
         "replication_factor" | "write_quorum" | "read_quorum" | "virtual_nodes" | "request_timeout_ms" | "secret"
-        | "max_clock_drift_ms" | "sync_timeout_ms" => "write it below a line `[cluster]` instead".to_owned(),
+        | "max_clock_drift_ms" | "sync_timeout_ms" | "hint_ttl_ms" => {
+            "write it below a line `[cluster]` instead".to_owned()
+        }
         // In another table a name is more likely meant for what that table describes.
         "name" if is_above_all_tables => "write it below a line `[cluster]` instead".to_owned(),
         "worker_threads" | "max_clients" | "max_value_bytes" => "write it below a line `[server]` instead".to_owned(),

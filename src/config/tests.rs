@@ -62,13 +62,13 @@ fn default_quorums_are_majorities_of_three_or_of_all_nodes() {
 #[test]
 fn every_setting_reaches_the_configuration() {
     let settings = "[cluster]\nname = \"prod\"\nreplication_factor = 2\nwrite_quorum = 1\nread_quorum = 2\nvirtual_nodes = 64\n\
-        request_timeout_ms = 250\nmax_clock_drift_ms = 500\nsync_timeout_ms = 0\nsecret = \"between us\"\n\
+        request_timeout_ms = 250\nmax_clock_drift_ms = 500\nsync_timeout_ms = 0\nhint_ttl_ms = 5000\nsecret = \"between us\"\n\
         [server]\nworker_threads = 3\nmax_clients = 50\nmax_value_bytes = 4096";
     let LoadedConfig { cluster, server } = three_nodes(settings).unwrap();
     assert_eq!(cluster.name, "prod");
     assert_eq!((cluster.replication_factor, cluster.write_quorum, cluster.read_quorum), (2, 1, 2));
     assert_eq!((cluster.virtual_nodes, cluster.request_timeout_ms), (64, 250));
-    assert_eq!((cluster.max_clock_drift_ms, cluster.sync_timeout()), (500, None));
+    assert_eq!((cluster.max_clock_drift_ms, cluster.sync_timeout(), cluster.hint_ttl_ms), (500, None, 5000));
     assert!(cluster.secret.is_some_and(|secret| secret.matches(b"between us")));
     assert_eq!(server, ServerConfig { worker_threads: 3, max_clients: 50, max_value_bytes: 4096 });
 }
@@ -102,6 +102,7 @@ fn peer_settings_name_what_peers_must_share() {
             "write_quorum=2",
             "virtual_nodes=256",
             "request_timeout_ms=1000",
+            "hint_ttl_ms=600000",
             "nodes=node-1,node-2,node-3"
         ]
     );
@@ -183,6 +184,7 @@ fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
         "request_timeout_ms = 1000",
         "max_clock_drift_ms = 60000",
         "sync_timeout_ms = 30000",
+        "hint_ttl_ms = 600000",
         "secret = \"between us\"",
     ] {
         assert!(cluster(setting).is_ok(), "{setting}");
@@ -256,6 +258,7 @@ fn numbers_outside_of_their_range_are_refused() {
         ("max_clock_drift_ms = 0", "1 to 86400000"),
         ("max_clock_drift_ms = 86400001", "1 to 86400000"),
         ("sync_timeout_ms = 86400001", "0 to 86400000"),
+        ("hint_ttl_ms = 999", "1000 to 86400000"),
     ] {
         let (key, number) = setting.split_once(" = ").unwrap();
         assert_mistake(cluster(setting), 2, &[key, number, range]);

@@ -5,6 +5,7 @@
 //! syncing take writes but count for nothing.
 
 mod catch_up;
+pub mod convergence;
 pub mod janitor;
 pub mod sync;
 
@@ -24,6 +25,7 @@ use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
 
 pub use catch_up::SyncingSlots;
+pub use convergence::Convergence;
 
 /// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
 const OPEN_BYTES_MAX: usize = 256 << 20;
@@ -67,6 +69,8 @@ pub struct Replica {
     pub wall: WallClock,
     /// Slots that count for nothing yet.
     pub syncing: SyncingSlots,
+    /// What was needed so far to keep the replicas equal.
+    pub convergence: Convergence,
     /// Woken whenever a peer was introduced or left, and when this node has caught up.
     pub changed: Notify,
     /// The start number that new versions bear. Raised when a peer remembers a higher one of an earlier run.
@@ -97,6 +101,7 @@ impl Replica {
             store,
             syncing,
             clock: HybridClock::new(config.max_clock_drift_ms),
+            convergence: Convergence::default(),
             changed: Notify::new(),
             start: AtomicU64::new(start.get()),
             lowest_open: AtomicU64::new(0),
