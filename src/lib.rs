@@ -13,6 +13,7 @@ pub mod command;
 pub mod config;
 pub mod coordinator;
 pub mod peer;
+mod prefetch;
 pub mod replica;
 pub mod ring;
 pub mod server;

@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "codec", "clock"],
     &["version"],
     &["ring"],
-    &["time"],
+    &["time", "prefetch"],
 ];
 
 /// A layer that imports one of its own row or above, and why that is right.

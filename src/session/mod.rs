@@ -6,12 +6,12 @@
 
 mod buffers;
 mod connection;
+mod lookahead;
 
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::codec::Decoder;
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
@@ -20,6 +20,7 @@ use crate::peer::INTRODUCTION_COMMAND;
 use crate::ring::NodeIndex;
 
 use connection::{Connection, LINGER, Received};
+use lookahead::Lookahead;
 
 /// What a client reads when there is no room for it.
 pub const TURNED_AWAY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -49,7 +50,7 @@ struct Session<'a> {
     admission: Admission,
     state: State,
     connection: Connection,
-    decoder: RequestDecoder,
+    requests: Lookahead,
     /// A command that was begun, or has to wait, and the argument to go on with.
     unfinished: Option<(Request, usize)>,
     turn: Turn,
@@ -78,7 +79,7 @@ impl<'a> Session<'a> {
             admission,
             state: State::default(),
             connection: Connection::new(socket),
-            decoder: RequestDecoder::new(limits(server, None)),
+            requests: Lookahead::new(RequestDecoder::new(limits(server, None))),
             unfinished: None,
             turn: Turn::default(),
             ends_at: None,
@@ -174,7 +175,7 @@ impl<'a> Session<'a> {
             }
             let (request, from) = match self.unfinished.take() {
                 Some(unfinished) => unfinished,
-                None => match self.decoder.decode(self.connection.input()) {
+                None => match self.requests.next(self.connection.input(), &self.server.store.replica.store) {
                     Ok(Some(request)) => (request, 0),
                     Ok(None) => break TurnEnd::Drained,
                     Err(error) => break self.refuse_framing(&error),
@@ -190,7 +191,7 @@ impl<'a> Session<'a> {
             let peer = state.peer;
             let flow = command::dispatch(server, client, state, &request, from, now, &mut self.turn);
             if state.peer != peer {
-                self.decoder.limit(limits(server, state.peer));
+                self.requests.decoder().limit(limits(server, state.peer));
             }
             match flow {
                 Flow::Next => {}

@@ -23,9 +23,11 @@ mod pending;
 mod record;
 mod revert;
 mod slot_table;
+mod table;
 #[cfg(test)]
 mod tests;
 mod void;
+mod warm;
 mod watermark;
 mod write;
 
@@ -43,6 +45,7 @@ pub use counts::StoreCounts;
 pub use outcome::{Copied, Lookup, Prior, Reverted, Written};
 pub use record::Record;
 pub use slot_table::Debris;
+pub use warm::WARM_KEYS_MAX;
 
 use closing::Closing;
 use decide::{Context, Decider};
@@ -221,7 +224,7 @@ impl LocalKvStore {
         for slot in &self.slots {
             let mut table = slot.lock();
             let pending_before = table.pending.bytes();
-            table.flush(version, &mut debris);
+            table.flush(version, &self.hash_state, &mut debris);
             self.open_bytes.fetch_sub(pending_before - table.pending.bytes(), Ordering::Relaxed);
         }
         debris

@@ -151,6 +151,11 @@ impl Record {
         self.has(TOMBSTONE)
     }
 
+    /// Where the block is, without a look at it.
+    pub(super) fn address(&self) -> *const u8 {
+        self.0.heap_ptr().cast()
+    }
+
     /// What the allocator was asked for.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of::<usize>() * 2 + size_of::<Header>() + self.0.slice.len()

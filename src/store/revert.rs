@@ -43,10 +43,11 @@ impl SlotTable {
 
     /// Shows what the version that was just taken back had covered.
     fn show_again(&mut self, key: HashedKey<'_>, below: Option<Record>) {
-        let Ok(mut shown) = self.records.find_entry(key.hash, |record| record.key() == key.bytes) else { return };
-        self.tally.remove(shown.get());
+        let is_key = |record: &Record| record.key() == key.bytes;
+        let Some(shown) = self.records.find_mut(key.hash, is_key) else { return };
+        self.tally.remove(shown);
         let Some(below) = below else {
-            shown.remove();
+            self.records.remove(key.hash, is_key);
             return;
         };
         below.mark_surfaced();
@@ -54,7 +55,7 @@ impl SlotTable {
             entry.newest_once = true;
         }
         self.tally.add(&below);
-        *shown.get_mut() = below;
+        *shown = below;
     }
 
     /// Whether it is certain that a version which has no entry was never shown here.

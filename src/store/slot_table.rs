@@ -3,24 +3,21 @@
 //! The table holds the newest record of each key, which is the one shown; what a newer open record covers is owned by
 //! the pending part. Writing is in `write.rs`, copying in `copy.rs`, taking back in `revert.rs`.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry::{Occupied, Vacant};
+use foldhash::fast::RandomState;
 
-use super::decide::Context;
+use super::decide::{Context, hash};
 use super::outcome::{Lookup, Prior};
 use super::pending::{Arrival, Pending};
 use super::record::Record;
+use super::table::Table;
 use crate::time::UnixMs;
 use crate::version::Version;
-
-/// A table that uses less than one in so many of its places gives them back.
-const SHRINK_RATIO: usize = 8;
 
 /// One slot's share of the store.
 #[derive(Default)]
 pub(super) struct SlotTable {
     /// The shown record of each key. Invariant: all are newer than `flush_mark`.
-    pub(super) records: HashTable<Record>,
+    pub(super) records: Table<Record>,
     pub(super) pending: Pending,
     pub(super) tally: Tally,
     /// Everything up to this version is gone, and refused. In a box, for few clusters are ever flushed, and a slot has
@@ -80,28 +77,28 @@ impl SlotTable {
         make: impl FnOnce(Version, Option<&Record>) -> Option<Record>,
     ) -> Option<Prior> {
         let is_key = |record: &Record| record.key() == key.bytes;
-        match self.records.entry(key.hash, is_key, |record| context.hash(record.key())) {
-            Occupied(mut shown) => {
-                let record = make(shown.get().version(), Some(shown.get()))?;
-                let prior = Prior::of(shown.get(), context.now);
-                self.tally.remove(shown.get());
+        match self.records.find_mut(key.hash, is_key) {
+            Some(shown) => {
+                let record = make(shown.version(), Some(shown))?;
+                let prior = Prior::of(shown, context.now);
+                self.tally.remove(shown);
                 if context.keeps(&record) {
                     let arrival = Arrival::on_top(&record);
                     self.tally.add(&record);
-                    let covered = std::mem::replace(shown.get_mut(), record);
+                    let covered = std::mem::replace(shown, record);
                     self.pending.log(key.hash, arrival, Some(covered), context);
                 } else {
-                    shown.remove();
+                    self.records.remove(key.hash, is_key);
                 }
                 Some(prior)
             }
-            Vacant(place) => {
+            None => {
                 let flush_mark = self.flush_mark.as_deref().copied().unwrap_or_default();
                 let record = make(flush_mark, None)?;
                 if context.keeps(&record) {
                     self.tally.add(&record);
                     self.pending.log(key.hash, Arrival::on_top(&record), None, context);
-                    place.insert(record);
+                    self.records.insert(key.hash, record, |record| context.hash(record.key()));
                 }
                 Some(Prior { version: flush_mark, live: false })
             }
@@ -120,7 +117,7 @@ impl SlotTable {
     }
 
     /// Raises the flush mark and moves all that is older to `debris`.
-    pub(super) fn flush(&mut self, flush_mark: Version, debris: &mut Debris) {
+    pub(super) fn flush(&mut self, flush_mark: Version, hash_state: &RandomState, debris: &mut Debris) {
         if flush_mark <= self.flush_mark() {
             return;
         }
@@ -132,14 +129,21 @@ impl SlotTable {
             return;
         }
         let tally = &mut self.tally;
-        let older = self.records.extract_if(|record| record.version() <= flush_mark);
-        debris.records.extend(older.inspect(|record| tally.remove(record)));
+        self.records.extract(
+            |record| hash(hash_state, record.key()),
+            |record| record.version() <= flush_mark,
+            |record| {
+                tally.remove(&record);
+                debris.records.push(record);
+            },
+        );
     }
 
     /// Turns expired records into tombstones, or removes them where tombstones are not kept.
     pub(super) fn expire(&mut self, context: &Context<'_>) {
         let tally = &mut self.tally;
-        self.records.retain(|record| {
+        let hash_of = |record: &Record| context.hash(record.key());
+        self.records.retain(hash_of, |record| {
             if record.is_tombstone() || !record.is_expired(context.now) {
                 return true;
             }
@@ -149,9 +153,7 @@ impl SlotTable {
             }
             context.decider.replicated
         });
-        if self.records.capacity() / SHRINK_RATIO > self.records.len() {
-            self.records.shrink_to(self.records.len() * 2, |record| context.hash(record.key()));
-        }
+        self.records.shrink(hash_of);
     }
 }
 
@@ -181,7 +183,7 @@ fn is_expiring(record: &Record) -> bool {
 #[derive(Default)]
 #[must_use = "dropping it here and now frees all the memory on this thread"]
 pub struct Debris {
-    tables: Vec<HashTable<Record>>,
+    tables: Vec<Table<Record>>,
     records: Vec<Record>,
 }
 
@@ -189,6 +191,6 @@ impl Debris {
     /// How many records it holds.
     #[must_use]
     pub fn records(&self) -> usize {
-        self.records.len() + self.tables.iter().map(HashTable::len).sum::<usize>()
+        self.records.len() + self.tables.iter().map(Table::len).sum::<usize>()
     }
 }
