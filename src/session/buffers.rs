@@ -6,6 +6,8 @@ use bytes::BytesMut;
 
 /// Bytes that one read takes at most, and a session's input buffer has at first.
 const INPUT_BYTES: usize = 64 << 10;
+/// Less room than this is not worth a read.
+const READ_BYTES_MIN: usize = 16 << 10;
 /// Buffers of each kind that a thread keeps; what is over is freed.
 const KEPT_MAX: usize = 64;
 /// A larger buffer of replies is freed instead of kept.
@@ -21,6 +23,15 @@ pub(super) fn take_input() -> BytesMut {
     let mut buffer = INPUTS.with_borrow_mut(Vec::pop).unwrap_or_default();
     buffer.reserve(INPUT_BYTES);
     buffer
+}
+
+/// Makes room for a read behind a torn request, which the decoder may have moved to a buffer that just holds it because
+/// earlier requests still shared the large one. Longer ones have got the room that they need.
+pub(super) fn make_room(buffer: &mut BytesMut) {
+    let (len, room) = (buffer.len(), buffer.capacity() - buffer.len());
+    if room < READ_BYTES_MIN && len < INPUT_BYTES {
+        buffer.reserve(INPUT_BYTES - len);
+    }
 }
 
 /// Gives back an input buffer. One that decoded requests still share, or that grew, is left to them.
@@ -49,5 +60,26 @@ pub(super) fn give_out(mut buffer: Vec<u8>) {
                 kept.push(buffer);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_request_in_a_small_buffer_gets_room_for_a_whole_read() {
+        let mut buffer = BytesMut::from("*3\r\n$3\r\nSET");
+        make_room(&mut buffer);
+        assert!(buffer.capacity() - buffer.len() >= READ_BYTES_MIN);
+        assert_eq!(buffer, "*3\r\n$3\r\nSET");
+    }
+
+    #[test]
+    fn a_buffer_that_has_grown_for_a_large_value_is_left_alone() {
+        let mut buffer = BytesMut::zeroed(INPUT_BYTES);
+        let capacity = buffer.capacity();
+        make_room(&mut buffer);
+        assert_eq!(buffer.capacity(), capacity);
     }
 }

@@ -55,6 +55,7 @@ impl Connection {
                 buffers::give_input(std::mem::take(&mut self.input));
                 self.input = buffers::take_input();
             }
+            buffers::make_room(&mut self.input);
             match poll_read_buf(Pin::new(&mut self.socket), context, &mut self.input) {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Received::End)),
                 Poll::Ready(Ok(count)) => Poll::Ready(Ok(Received::Bytes(count))),
