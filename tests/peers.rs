@@ -203,6 +203,7 @@ fn forgeries() -> Vec<Vec<&'static str>> {
         vec!["RKEYS", "1"],
         vec!["RCOUNT", "0"],
         vec!["RCLOCK"],
+        vec!["RBEAT"],
         vec!["RFLUSH", version],
     ]
 }

@@ -51,10 +51,13 @@ impl NodeCommunicator for Links {
     fn status(&self, to: NodeIndex) -> Option<LinkStatus> {
         Some(LinkStatus {
             state: self.link(to),
+            health: self.health(to),
             age: Duration::from_millis(1500),
             address: format!("127.0.0.1:{}", 7001 + to.0),
             last_error: String::new(),
             requests_in_flight: 3,
+            asked_ago: Some(Duration::from_millis(250)),
+            heard_ago: Some(Duration::from_millis(500)),
             clock_offset_ms: -7,
         })
     }

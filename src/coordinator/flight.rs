@@ -19,7 +19,7 @@ use super::read::{Found, ReadAnswer, ReadVerdict};
 use super::roster::Roster;
 use super::write::{Before, Verdict, WriteAnswer, WriteProgress};
 use super::{ConsistentHashingKvStore, Operation, Outcome, QuorumError};
-use crate::peer::{Answers, Exchange, LinkFault, PeerReply, PeerRequest};
+use crate::peer::{Answers, Exchange, Health, LinkFault, PeerReply, PeerRequest};
 use crate::ring::{NodeIndex, Slot};
 use crate::store::Lookup;
 use crate::time::UnixMs;
@@ -374,12 +374,13 @@ impl ConsistentHashingKvStore {
         version
     }
 
-    /// The replicas of `slot`, this node first if it is one.
+    /// The replicas of `slot` in the order in which to ask them: this node first if it is one, suspects last.
     pub(super) fn reading_order(&self, slot: Slot) -> SmallVec<[NodeIndex; 5]> {
         let mut order: SmallVec<[NodeIndex; 5]> = self.replica.ring.preference_list(slot).iter().copied().collect();
         if let Some(here) = order.iter().position(|&node| node == self.replica.index) {
             order[..=here].rotate_right(1);
         }
+        order.sort_by_key(|&node| node != self.replica.index && self.peers.health(node) == Health::Suspect);
         order
     }
 

@@ -19,12 +19,14 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::clock_probe::{self, ClockQuestion, ClockSample};
+use super::health::TICKS_PER_TIMEOUT;
 use super::outgoing::Outgoing;
-use super::pipeline::{Finished, Pipeline, TICKS_PER_TIMEOUT, Unasked};
+use super::pipeline::{Finished, Pipeline, Unasked};
 use super::reply_reader::{ReadError, ReplyReader};
-use super::standing::{Standing, clock_offset_ms};
+use super::standing::Standing;
 use super::{
-    Exchange, IntroductionError, LinkFault, LinkState, LinkStatus, LocalNode, Mark, PeerReply, PeerRequest,
+    Exchange, Health, IntroductionError, LinkFault, LinkState, LinkStatus, LocalNode, Mark, PeerReply, PeerRequest,
     RequestBatch, Welcome,
 };
 use crate::codec::DecodeLimits;
@@ -97,8 +99,8 @@ impl Link {
     }
 
     pub(super) fn status(&self) -> LinkStatus {
-        let requests = self.pipeline.lock().as_ref().map_or(0, Pipeline::requests);
-        self.standing.status(requests)
+        let pulse = self.pipeline.lock().as_ref().map(Pipeline::pulse);
+        self.standing.status(pulse, self.options.tick())
     }
 
     /// Queues a batch for the next write.
@@ -139,8 +141,8 @@ impl Link {
         match tokio::time::timeout(self.options.request_timeout, self.connect(&mut reader)).await {
             Err(_) => self.standing.failed(&format_args!("no welcome within {:?}", self.options.request_timeout)),
             Ok(Err(error)) => self.standing.failed(&error),
-            Ok(Ok((stream, welcome, offset_ms))) => {
-                self.open(&welcome, offset_ms);
+            Ok(Ok((stream, welcome, clock))) => {
+                self.open(&welcome, clock);
                 let opened = Instant::now();
                 let fault = self.serve(stream, reader).await;
                 self.close(&fault);
@@ -149,28 +151,29 @@ impl Link {
         }
     }
 
-    async fn connect(&self, reader: &mut ReplyReader) -> Result<(TcpStream, Welcome, i64), ConnectError> {
+    async fn connect(&self, reader: &mut ReplyReader) -> Result<(TcpStream, Welcome, ClockSample), ConnectError> {
         let mut stream = TcpStream::connect(self.standing.address()).await.map_err(ConnectError::Unreachable)?;
         stream.set_nodelay(true)?;
         let mut introduction = Vec::new();
         self.standing.node().introduction().encode(&mut introduction);
-        let sent = self.options.clock.now();
+        let question = ClockQuestion::ask(&self.options.clock);
         stream.write_all(&introduction).await?;
         let welcome = read_welcome(&mut stream, reader).await?;
-        let offset_ms = clock_offset_ms(welcome.wall, sent, self.options.clock.now());
+        let clock = question.answered(welcome.wall, &self.options.clock);
         self.standing.node().welcomed(self.standing.peer(), &welcome)?;
-        Ok((stream, welcome, offset_ms))
+        Ok((stream, welcome, clock))
     }
 
-    fn open(&self, welcome: &Welcome, clock_offset_ms: i64) {
+    fn open(&self, welcome: &Welcome, clock: ClockSample) {
         *self.pipeline.lock() = Some(Pipeline::new(welcome.start));
-        self.standing.rise(welcome, clock_offset_ms);
+        self.standing.rise(welcome, clock);
     }
 
     /// Ends the connection for everybody: no batch is accepted, then the link is known to be down, then waiters learn.
     fn close(&self, fault: &LinkFault) {
         let Some(pipeline) = self.pipeline.lock().take() else { return };
-        self.standing.fall(fault);
+        let heard_ticks = u32::try_from(pipeline.pulse().heard).unwrap_or(u32::MAX);
+        self.standing.fall(fault, self.options.tick() * heard_ticks);
         pipeline.close(fault).into_iter().for_each(Finished::send);
     }
 
@@ -181,6 +184,7 @@ impl Link {
             fault = self.read_replies(read_half, reader) => fault,
             fault = self.write_batches(write_half) => fault,
             fault = self.watch() => fault,
+            never = clock_probe::run(&self.standing, &self.options.clock, |batch| self.exchange(batch)) => match never {},
         }
     }
 
@@ -255,9 +259,10 @@ impl Link {
             interval.tick().await;
             let outcome = self.pipeline.lock().as_mut().map(Pipeline::tick).unwrap_or_default();
             outcome.finished.into_iter().for_each(Finished::send);
-            if outcome.dead {
+            if outcome.health == Health::Down {
                 return LinkFault::TimedOut;
             }
+            self.standing.judged(outcome.health);
             if outcome.wake_writer {
                 self.waiting.notify_one();
             }

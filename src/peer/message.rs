@@ -70,6 +70,8 @@ pub enum PeerRequest<'a> {
     },
     /// FLUSHALL reads the receiver's hybrid clock, to stamp its mark above it: `RCLOCK`.
     Clock,
+    /// A link measures the receiver's wall clock, and sees that it is alive: `RBEAT`.
+    Beat,
     /// FLUSHALL: drop every record older than `version` and refuse it later: `RFLUSH version`.
     Flush {
         /// The mark. Repeating one, or sending a lower one, changes nothing.
@@ -97,8 +99,8 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 11] =
-    ["RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RCOUNT", "RCLOCK", "RFLUSH", "RHELLO"];
+const NAMES: [&str; 12] =
+    ["RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH", "RHELLO"];
 /// The longest of [`NAMES`].
 const NAME_BYTES_MAX: usize = 7;
 /// In place of an expiry that a record does not have.
@@ -153,6 +155,7 @@ impl<'a> PeerRequest<'a> {
                 reply::bulk(out, names.join(",").as_bytes());
             }
             Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
+            Self::Beat => out.extend_from_slice(b"*1\r\n$5\r\nRBEAT\r\n"),
             Self::Flush { version } => {
                 out.extend_from_slice(b"*2\r\n$6\r\nRFLUSH\r\n");
                 bulk_version(*version, out);
@@ -193,6 +196,7 @@ impl<'a> PeerRequest<'a> {
             (b"RKEYS", [slot]) => Ok(Self::Keys { slot: parse_slot(slot)? }),
             (b"RCOUNT", [alive]) => Ok(Self::Count { alive: parse_nodes(alive)? }),
             (b"RCLOCK", []) => Ok(Self::Clock),
+            (b"RBEAT", []) => Ok(Self::Beat),
             (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
             _ => Err(wrong_arguments(name)),
         }

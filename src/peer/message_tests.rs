@@ -18,7 +18,7 @@ struct Parts {
 
 prop_compose! {
     fn parts()(
-        kind in 0_u8..9,
+        kind in 0_u8..10,
         key in any::<Vec<u8>>(),
         value in any::<Option<Vec<u8>>>(),
         version in versions(),
@@ -45,6 +45,7 @@ fn request(parts: &Parts) -> PeerRequest<'_> {
         5 => PeerRequest::Keys { slot: Slot::new(version.node().0 % crate::ring::SLOT_COUNT).unwrap() },
         6 => PeerRequest::Count { alive: parts.numbers.iter().copied().map(NodeIndex).collect() },
         7 => PeerRequest::Clock,
+        8 => PeerRequest::Beat,
         _ => PeerRequest::Flush { version },
     }
 }
@@ -90,6 +91,7 @@ fn mistakes_are_named() {
         ("RSET k v", "wrong arguments for 'RSET'"),
         ("RSET k v 0000000000000001-0001-000000000001 PX 5", "wrong arguments for 'RSET'"),
         ("RCLOCK now", "wrong arguments for 'RCLOCK'"),
+        ("RBEAT now", "wrong arguments for 'RBEAT'"),
         ("RSET k v one", "'one' is not a version"),
         ("RSET k v 0000000000000001-0001-000000000001 PXAT -5", "'-5' is not a time in Unix milliseconds"),
         (

@@ -19,7 +19,8 @@
 //! exchange ends as timed out, so every exchange ends within `request_timeout`. No clock is read and no timer is set
 //! per request, and a stall of our own process is not blamed on the peer. If then the peer has shown no sign of life
 //! either, the link is dead: everything that waits ends at once, and further exchanges fail at once until the peer
-//! has welcomed us again. An idle link is tried with a mark every four ticks.
+//! has welcomed us again. An idle link is tried with a mark every four ticks. What a peer's silence means is decided in
+//! one place for both communicators: see [`Health`]. Once a second its clock is asked for as well.
 //!
 //! One exception: a large value is not a hung peer. The exchange at the head of the line is given time, up to ten
 //! times `request_timeout`, while its own bytes (being written, or read as its answers) flow at no less than 64 KiB
@@ -32,7 +33,9 @@
 //! is not checked against the request that it answers; whoever asked does that.
 
 mod backoff;
+mod clock_probe;
 mod exchange;
+mod health;
 mod in_memory;
 mod introduction;
 mod link;
@@ -52,6 +55,7 @@ mod welcome;
 use std::time::Duration;
 
 pub use exchange::{Answers, Exchange, LinkFault, RequestBatch};
+pub use health::Health;
 pub use in_memory::{InMemoryCommunicator, InMemoryNetwork, LinkFaults};
 pub use introduction::{
     INTRODUCTION_COMMAND, Introduction, IntroductionError, PROTOCOL_VERSION, answer_introduction, check,
@@ -62,7 +66,7 @@ pub use reply::{PeerReply, ReplyError};
 pub use resp::RespCommunicator;
 pub use welcome::Welcome;
 
-use crate::ring::NodeIndex;
+use crate::ring::{NodeId, NodeIndex};
 use crate::version::{Hlc, StartNumber};
 
 /// A node's watermark, every version of its run `start` below `lowest_open` being decided, and its state.
@@ -131,6 +135,13 @@ pub trait LocalNode: Send + Sync + 'static {
 
     /// The link to `peer` came up or went down. Called once per change, in order.
     fn link_changed(&self, peer: NodeIndex, state: LinkState);
+
+    /// The wall clock of `peer` was found to be ahead of this node's by so much. Called when the link comes up and about
+    /// once a second from then on.
+    fn clock_measured(&self, peer: NodeIndex, offset_ms: i64);
+
+    /// The name of `peer`, for the log.
+    fn name_of(&self, peer: NodeIndex) -> NodeId;
 }
 
 /// How this node talks to its peers.
@@ -142,6 +153,14 @@ pub trait NodeCommunicator: Send + Sync + 'static {
 
     /// Whether `to` can be talked to: one atomic load. Up only after an introduction, and while it answers in time.
     fn link(&self, to: NodeIndex) -> LinkState;
+
+    /// What to think of `to`: one atomic load. Down exactly when the link is.
+    fn health(&self, to: NodeIndex) -> Health {
+        match self.link(to) {
+            LinkState::Down => Health::Down,
+            LinkState::Up => Health::Alive,
+        }
+    }
 
     /// The start number of the process that the link is up to; 0 when it is down.
     fn process(&self, to: NodeIndex) -> StartNumber;
@@ -164,6 +183,8 @@ pub enum LinkState {
 pub struct LinkStatus {
     /// Up or down.
     pub state: LinkState,
+    /// What to think of the peer.
+    pub health: Health,
     /// How long it has been so.
     pub age: Duration,
     /// Where the peer is dialled.
@@ -172,6 +193,10 @@ pub struct LinkStatus {
     pub last_error: String,
     /// Requests that were accepted and are not answered.
     pub requests_in_flight: usize,
-    /// How far the peer's wall clock was ahead of this node's at the last introduction, in milliseconds.
+    /// How long the oldest of these has waited, to an eighth of `request_timeout`.
+    pub asked_ago: Option<Duration>,
+    /// How long ago the peer was last heard, to an eighth of `request_timeout`; `None` if never.
+    pub heard_ago: Option<Duration>,
+    /// How far the peer's wall clock is ahead of this node's by the latest measurements, in milliseconds.
     pub clock_offset_ms: i64,
 }

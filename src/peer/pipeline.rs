@@ -10,24 +10,17 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
+use super::health::{IDLE_TICKS, PATIENCE_TICKS, Pulse, Signs, TICKS_PER_TIMEOUT};
 use super::outgoing::Outgoing;
-use super::{Answers, LinkFault, PeerReply, RequestBatch};
+use super::{Answers, Health, LinkFault, LinkState, PeerReply, RequestBatch};
 use crate::version::StartNumber;
 
-/// How many ticks make up `request_timeout`.
-pub(super) const TICKS_PER_TIMEOUT: u32 = 8;
-/// An exchange ends when it waited so many ticks, which is between 6/8 and 7/8 of the timeout.
-pub(super) const PATIENCE_TICKS: u64 = 7;
 /// An exchange whose own bytes flow may take ten timeouts.
 const TRANSFER_TICKS_MAX: u64 = 10 * TICKS_PER_TIMEOUT as u64;
 /// Bytes per tick below which nothing is said to flow.
 const FLOW_BYTES_MIN: usize = 64 << 10;
-/// An idle link is tried with a mark after so many ticks: half a timeout.
-pub(super) const IDLE_TICKS: u64 = 4;
 /// Requests that may wait for their answers on one link; at the bound, a batch is refused as overloaded.
 const REQUESTS_MAX: usize = 1 << 20;
-const _: () = assert!(PATIENCE_TICKS < TICKS_PER_TIMEOUT as u64);
-const _: () = assert!(IDLE_TICKS < PATIENCE_TICKS);
 
 /// The queues of one connection.
 #[derive(Debug)]
@@ -58,6 +51,8 @@ pub(super) struct Pipeline {
     first_since: u64,
     /// When bytes last flowed, whosever they were.
     flowed_at: u64,
+    /// When an answer last came.
+    heard_at: u64,
     /// Bytes read, and written for the first of `sent`, since the last tick.
     moved: usize,
     /// That part of `moved` that belongs to the present first of `sent`.
@@ -91,8 +86,8 @@ pub(super) struct Finished {
 pub(super) struct Tick {
     /// Exchanges that waited too long.
     pub(super) finished: Vec<Finished>,
-    /// The peer shows no sign of life: the connection is to be closed.
-    pub(super) dead: bool,
+    /// What to think of the peer. Down: the connection is to be closed.
+    pub(super) health: Health,
     /// The writer has something to do.
     pub(super) wake_writer: bool,
 }
@@ -125,14 +120,16 @@ impl Pipeline {
             taken_at: 0,
             first_since: 0,
             flowed_at: 0,
+            heard_at: 0,
             moved: 0,
             moved_by_first: 0,
         }
     }
 
-    /// Requests without an answer.
-    pub(super) fn requests(&self) -> usize {
-        self.requests
+    /// What there is to tell of the peer's answers.
+    pub(super) fn pulse(&self) -> Pulse {
+        let asked = self.sent.front().map(|first| self.now - first.queued_at);
+        Pulse { requests: self.requests, asked, heard: self.now - self.heard_at }
     }
 
     /// Whether one more batch may wait. Its own size does not matter, so that the largest value passes on a busy link;
@@ -218,6 +215,7 @@ impl Pipeline {
         let first = self.sent.front_mut().ok_or(Unasked)?;
         first.missing -= 1;
         self.requests -= 1;
+        self.heard_at = self.now;
         if first.sender.is_some() {
             first.replies.push(reply);
         }
@@ -233,10 +231,11 @@ impl Pipeline {
     pub(super) fn tick(&mut self) -> Tick {
         self.now += 1;
         self.note_flow();
-        if self.is_dead() {
-            return Tick { dead: true, ..Tick::default() };
+        let health = self.health();
+        if health == Health::Down {
+            return Tick { health, ..Tick::default() };
         }
-        Tick { finished: self.end_overdue(), dead: false, wake_writer: self.try_idle_link() }
+        Tick { finished: self.end_overdue(), health, wake_writer: self.try_idle_link() }
     }
 
     fn note_flow(&mut self) {
@@ -252,11 +251,13 @@ impl Pipeline {
         self.moved_by_first = 0;
     }
 
-    /// Whether the first exchange is overdue and nothing flows, or it flows without an end.
-    fn is_dead(&self) -> bool {
-        let Some(first) = self.sent.front() else { return false };
-        let quiet_since = first.patient_from.max(self.flowed_at);
-        self.now - quiet_since >= PATIENCE_TICKS || self.now - self.first_since >= TRANSFER_TICKS_MAX
+    /// Down if the first exchange is overdue and nothing flows, or it flows without an end.
+    fn health(&self) -> Health {
+        if !self.sent.is_empty() && self.now - self.first_since >= TRANSFER_TICKS_MAX {
+            return Health::Down;
+        }
+        let asked_at = self.sent.front().map(|first| first.patient_from);
+        Health::judge(LinkState::Up, Signs { asked_at, heard_at: self.flowed_at }, self.now)
     }
 
     /// Ends what waited too long, and leaves its place in line for the answers that are still owed.

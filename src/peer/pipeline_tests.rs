@@ -58,7 +58,7 @@ impl Bench {
             before(self);
             let tick = self.pipeline.tick();
             tick.finished.into_iter().for_each(Finished::send);
-            if tick.dead {
+            if tick.health == Health::Down {
                 return alive;
             }
         }
@@ -85,7 +85,7 @@ fn answers_go_to_batches_in_order() {
     let answers = two.try_recv().unwrap();
 
     assert_eq!((answers.replies.len(), answers.fault, answers.process.get()), (1, None, 5));
-    assert_eq!(bench.pipeline.requests(), 0);
+    assert_eq!(bench.pipeline.pulse().requests, 0);
     assert_eq!(bench.answer(), Err(Unasked));
 }
 
@@ -159,7 +159,7 @@ fn a_large_request_may_take_longer_and_those_behind_it_may_not() {
     bench.answer().unwrap();
 
     assert_eq!(large.try_recv().unwrap().fault, None);
-    assert_eq!(bench.pipeline.requests(), 0);
+    assert_eq!(bench.pipeline.pulse().requests, 0);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub enum PeerReply {
     Record(ReadRecord),
     /// Keys and versions of all records of a slot: an array of `KEYS`, then key and version by turns. To RKEYS.
     Keys(Vec<(Bytes, Version)>),
-    /// A number: live keys to RCOUNT, the hybrid clock's bits to RCLOCK. From 2^63 on it reads as negative on the wire.
+    /// A number: live keys to RCOUNT, the hybrid clock's bits to RCLOCK, the wall clock's milliseconds to RBEAT. From 2^63 on it reads as negative on the wire.
     Integer(u64),
     /// Any other error, whole: the receiver could not or would not do it, and did nothing.
     Refused(String),

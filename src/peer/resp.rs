@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::link::{Link, LinkOptions};
-use super::{Answers, Exchange, LinkFault, LinkState, LinkStatus, LocalNode, NodeCommunicator, RequestBatch};
+use super::{Answers, Exchange, Health, LinkFault, LinkState, LinkStatus, LocalNode, NodeCommunicator, RequestBatch};
 use crate::ring::NodeIndex;
 use crate::version::StartNumber;
 
@@ -60,6 +60,10 @@ impl NodeCommunicator for RespCommunicator {
 
     fn link(&self, to: NodeIndex) -> LinkState {
         self.find(to).map_or(LinkState::Down, |link| link.standing().state())
+    }
+
+    fn health(&self, to: NodeIndex) -> Health {
+        self.find(to).map_or(Health::Down, |link| link.standing().health())
     }
 
     fn process(&self, to: NodeIndex) -> StartNumber {

@@ -6,10 +6,11 @@
 
 mod catch_up;
 pub mod convergence;
+mod drift_alarm;
 pub mod janitor;
 pub mod sync;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -19,7 +20,7 @@ use crate::peer::{
     CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PROTOCOL_VERSION, PeerReply, PeerRequest,
     Welcome,
 };
-use crate::ring::{HashRing, NodeIndex, Slot};
+use crate::ring::{HashRing, NodeId, NodeIndex, Slot};
 use crate::store::{Copied, LocalKvStore, Lookup, Prior, Reverted, StoreOptions, Written};
 use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
@@ -49,8 +50,10 @@ struct PeerMemory {
     /// Whether it counted for nothing at all at any time since this node started: then no earlier run of this node
     /// has made up a quorum with it, and it held nothing that this node could have missed.
     seen_blank: AtomicBool,
-    /// Its wall clock less ours when it was measured last, in milliseconds.
-    clock_offset_ms: std::sync::atomic::AtomicI64,
+    /// Its wall clock less ours by the latest measurements, in milliseconds.
+    clock_offset_ms: AtomicI64,
+    /// Whether a warning stands for its clock.
+    clock_warned: AtomicBool,
 }
 
 /// This node's share of the cluster: store, clock, ring, and what it knows of its peers.
@@ -135,7 +138,7 @@ impl Replica {
         self.peers[peer.as_usize()].seen_blank.load(Ordering::Acquire)
     }
 
-    /// `peer`'s wall clock less ours when it was last measured, in milliseconds.
+    /// `peer`'s wall clock less ours by the latest measurements, in milliseconds.
     pub fn clock_offset_ms(&self, peer: NodeIndex) -> i64 {
         self.peers[peer.as_usize()].clock_offset_ms.load(Ordering::Acquire)
     }
@@ -174,6 +177,7 @@ impl Replica {
             PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
             PeerRequest::Clock if self.syncing.count() > 0 => PeerReply::Syncing.encode(out),
             PeerRequest::Clock => PeerReply::Integer(self.clock.last().0).encode(out),
+            PeerRequest::Beat => PeerReply::Integer(now.0).encode(out),
             PeerRequest::Flush { version } => self.flush(version, now).encode(out),
         }
     }
@@ -365,8 +369,6 @@ impl LocalNode for Replica {
         let now = self.wall.now();
         memory.known_as.store(ours.get(), Ordering::Release);
         memory.start.fetch_max(welcome.start.get(), Ordering::AcqRel);
-        let offset = i128::from(welcome.wall.0) - i128::from(now.0);
-        memory.clock_offset_ms.store(i64::try_from(offset).unwrap_or(i64::MAX), Ordering::Release);
         if let Err(drift) = self.clock.observe(welcome.clock, now) {
             tracing::warn!(peer = %welcome.node, %drift, "the peer's clock is too far ahead; its writes are refused");
         }
@@ -389,5 +391,29 @@ impl LocalNode for Replica {
 
     fn link_changed(&self, _peer: NodeIndex, _state: LinkState) {
         self.changed.notify_waiters();
+    }
+
+    fn clock_measured(&self, peer: NodeIndex, offset_ms: i64) {
+        let memory = &self.peers[peer.as_usize()];
+        memory.clock_offset_ms.store(offset_ms, Ordering::Release);
+        let limit_ms = self.config.max_clock_drift_ms;
+        let stood = memory.clock_warned.load(Ordering::Acquire);
+        let stands = drift_alarm::stands(stood, offset_ms, limit_ms);
+        memory.clock_warned.store(stands, Ordering::Release);
+        let peer = self.name_of(peer);
+        match (stood, stands) {
+            (false, true) => tracing::warn!(
+                %peer,
+                offset_ms,
+                limit_ms,
+                "the peer's clock is off by more than half of max_clock_drift_ms; set the clocks right before writes are refused"
+            ),
+            (true, false) => tracing::warn!(%peer, offset_ms, limit_ms, "the peer's clock is right again"),
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    fn name_of(&self, peer: NodeIndex) -> NodeId {
+        self.config.nodes[peer.as_usize()].id.clone()
     }
 }

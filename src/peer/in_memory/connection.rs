@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::oneshot;
 
 use super::switchboard::Incarnation;
-use crate::peer::pipeline::{IDLE_TICKS, PATIENCE_TICKS};
-use crate::peer::{Answers, LinkFault, PeerReply, RequestBatch};
+use crate::peer::health::{IDLE_TICKS, PATIENCE_TICKS, Pulse, Signs};
+use crate::peer::{Answers, Health, LinkFault, LinkState, PeerReply, RequestBatch};
 use crate::version::StartNumber;
 
 /// Names an exchange of one link, over all its connections.
@@ -62,8 +62,16 @@ impl Connection {
         }
     }
 
-    pub(super) fn requests(&self) -> usize {
-        self.pending.values().map(|pending| pending.asked).sum()
+    /// What there is to tell of the peer's answers.
+    pub(super) fn pulse(&self) -> Pulse {
+        let requests = self.pending.values().map(|pending| pending.asked).sum();
+        let asked = self.asked_at().map(|asked_at| self.now - asked_at);
+        Pulse { requests, asked, heard: self.now - self.heard_at }
+    }
+
+    /// When the oldest exchange was queued.
+    fn asked_at(&self) -> Option<u64> {
+        self.pending.first_key_value().map(|(_, first)| first.queued_at)
     }
 
     pub(super) fn has_room(&self, queue_bytes_max: usize) -> bool {
@@ -100,19 +108,19 @@ impl Connection {
         }
     }
 
-    /// An eighth of the timeout has passed. False if the peer shows no sign of life.
-    pub(super) fn tick(&mut self) -> bool {
+    /// An eighth of the timeout has passed: what to think of the peer now. Down: the connection is to be closed.
+    pub(super) fn tick(&mut self) -> Health {
         self.now += 1;
-        while let Some((&id, first)) = self.pending.first_key_value() {
-            if self.now - first.queued_at < PATIENCE_TICKS {
-                break;
+        loop {
+            let signs = Signs { asked_at: self.asked_at(), heard_at: self.heard_at };
+            let health = Health::judge(LinkState::Up, signs, self.now);
+            match self.pending.first_key_value() {
+                Some((&id, first)) if health != Health::Down && self.now - first.queued_at >= PATIENCE_TICKS => {
+                    self.time_out(id);
+                }
+                _ => return health,
             }
-            if self.heard_at <= first.queued_at {
-                return false;
-            }
-            self.time_out(id);
         }
-        true
     }
 
     fn time_out(&mut self, id: ExchangeId) {

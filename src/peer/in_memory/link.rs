@@ -20,11 +20,12 @@ use super::switchboard::{Arrival, InMemoryNetwork, Incarnation};
 use super::way::{Content, Message, Way};
 use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
 use crate::peer::backoff::Backoff;
+use crate::peer::clock_probe::{self, ClockQuestion, ClockSample};
 use crate::peer::reply_reader::{ReadError, ReplyReader};
-use crate::peer::standing::{Standing, clock_offset_ms};
+use crate::peer::standing::Standing;
 use crate::peer::{
-    Answers, Exchange, IntroductionError, LinkFault, LinkOptions, LinkStatus, LocalNode, PeerReply, PeerRequest,
-    RequestBatch, Welcome, answer_introduction,
+    Answers, Exchange, Health, IntroductionError, LinkFault, LinkOptions, LinkStatus, LocalNode, PeerReply,
+    PeerRequest, RequestBatch, Welcome, answer_introduction,
 };
 use crate::ring::NodeIndex;
 
@@ -76,8 +77,8 @@ impl MemoryLink {
     }
 
     pub(super) fn status(&self) -> LinkStatus {
-        let requests = self.queue.lock().connection.as_ref().map_or(0, Connection::requests);
-        self.standing.status(requests)
+        let pulse = self.queue.lock().connection.as_ref().map(Connection::pulse);
+        self.standing.status(pulse, self.options.tick())
     }
 
     pub(super) fn exchange(&self, batch: RequestBatch) -> Exchange {
@@ -117,10 +118,10 @@ impl MemoryLink {
             match tokio::time::timeout(self.options.request_timeout, self.dial()).await {
                 Err(_) => self.standing.failed(&format_args!("no welcome within {:?}", self.options.request_timeout)),
                 Ok(Err(error)) => self.standing.failed(&error),
-                Ok(Ok((welcome, incarnation, offset_ms))) => {
+                Ok(Ok((welcome, incarnation, clock))) => {
                     let opened = Instant::now();
-                    self.open(&welcome, incarnation, offset_ms);
-                    self.closed.notified().await;
+                    self.open(&welcome, incarnation, clock);
+                    self.until_closed().await;
                     backoff.link_lived(opened.elapsed());
                 }
             }
@@ -128,10 +129,19 @@ impl MemoryLink {
         }
     }
 
+    /// Measures the peer's clock until the connection is gone.
+    async fn until_closed(&self) {
+        tokio::select! {
+            biased;
+            () = self.closed.notified() => {}
+            never = clock_probe::run(&self.standing, &self.options.clock, |batch| self.exchange(batch)) => match never {},
+        }
+    }
+
     /// Introduces this node to the peer, each way taking its time and its risk.
-    async fn dial(&self) -> Result<(Welcome, Incarnation, i64), DialError> {
+    async fn dial(&self) -> Result<(Welcome, Incarnation, ClockSample), DialError> {
         let peer = self.standing.peer();
-        let sent = self.options.clock.now();
+        let question = ClockQuestion::ask(&self.options.clock);
         let (node, incarnation) = self.travel(self.local, peer).await?;
         // As over TCP, the introduction is written when there is a connection to this very process.
         let mut introduction = Vec::new();
@@ -139,9 +149,9 @@ impl MemoryLink {
         let reply = welcome_by(&*node, &introduction, self.options.limits);
         self.travel(peer, self.local).await?;
         let welcome = read_welcome(&reply, self.options.limits)?;
-        let offset_ms = clock_offset_ms(welcome.wall, sent, self.options.clock.now());
+        let clock = question.answered(welcome.wall, &self.options.clock);
         self.standing.node().welcomed(peer, &welcome)?;
-        Ok((welcome, incarnation, offset_ms))
+        Ok((welcome, incarnation, clock))
     }
 
     /// Waits until a message would have arrived; for ever if it is lost.
@@ -159,14 +169,15 @@ impl MemoryLink {
         }
     }
 
-    fn open(&self, welcome: &Welcome, incarnation: Incarnation, clock_offset_ms: i64) {
+    fn open(&self, welcome: &Welcome, incarnation: Incarnation, clock: ClockSample) {
         self.queue.lock().connection = Some(Connection::new(welcome.start, incarnation));
-        self.standing.rise(welcome, clock_offset_ms);
+        self.standing.rise(welcome, clock);
     }
 
     fn close(&self, fault: &LinkFault) {
         let Some(connection) = self.queue.lock().connection.take() else { return };
-        self.standing.fall(fault);
+        let heard_ticks = u32::try_from(connection.pulse().heard).unwrap_or(u32::MAX);
+        self.standing.fall(fault, self.options.tick() * heard_ticks);
         connection.close(fault);
         self.closed.notify_one();
     }
@@ -204,13 +215,15 @@ impl MemoryLink {
     }
 
     fn tick(&self) {
-        let (alive, idle) = match &mut self.queue.lock().connection {
+        let (health, idle) = match &mut self.queue.lock().connection {
             Some(connection) => (connection.tick(), connection.is_idle()),
             None => return,
         };
-        if !alive {
-            self.close(&LinkFault::TimedOut);
-        } else if idle {
+        if health == Health::Down {
+            return self.close(&LinkFault::TimedOut);
+        }
+        self.standing.judged(health);
+        if idle {
             // Its place is taken by the mark that goes ahead of every batch; refusal means that the link is not idle.
             drop(self.push(RequestBatch::new(), None));
         }

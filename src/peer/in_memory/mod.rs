@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 pub use switchboard::{InMemoryNetwork, LinkFaults};
 
 use self::link::MemoryLink;
-use super::{Answers, Exchange, LinkFault, LinkOptions, LinkState, LinkStatus, LocalNode, NodeCommunicator};
+use super::{Answers, Exchange, Health, LinkFault, LinkOptions, LinkState, LinkStatus, LocalNode, NodeCommunicator};
 use super::{RequestBatch, standing::Standing};
 use crate::ring::NodeIndex;
 use crate::version::StartNumber;
@@ -81,6 +81,10 @@ impl NodeCommunicator for InMemoryCommunicator {
 
     fn link(&self, to: NodeIndex) -> LinkState {
         self.find(to).map_or(LinkState::Down, |link| link.standing().state())
+    }
+
+    fn health(&self, to: NodeIndex) -> Health {
+        self.find(to).map_or(Health::Down, |link| link.standing().health())
     }
 
     fn process(&self, to: NodeIndex) -> StartNumber {

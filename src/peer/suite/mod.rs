@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::node::{A, B, TestNode, echo, echoes, write};
-use super::{Answers, LinkFault, LinkOptions, LinkState, NodeCommunicator, PeerReply, PeerRequest, RequestBatch};
+use super::{
+    Answers, Health, LinkFault, LinkOptions, LinkState, NodeCommunicator, PeerReply, PeerRequest, RequestBatch,
+};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
@@ -123,6 +125,8 @@ claims! {
     a_node_that_is_no_peer_is_down
     the_node_learns_of_the_peer_before_the_link_is_up
     a_hung_peer_costs_one_timeout_in_all
+    a_hung_peer_is_suspect_before_it_is_down
+    the_clock_is_measured_again_while_the_link_is_up
     a_hung_peer_is_noticed_without_requests
     a_peer_that_never_welcomes_us_stays_down
     a_peer_that_goes_on_is_linked_again
@@ -243,6 +247,36 @@ async fn the_node_learns_of_the_peer_before_the_link_is_up<H: Harness>() {
     // The peer's clock is that of the test's start, an hour ahead.
     let hour_ms = 3_600_000;
     assert!((hour_ms - 60_000..=hour_ms).contains(&status.clock_offset_ms), "{status:?}");
+}
+
+/// Nobody asks it anything but the link itself.
+async fn a_hung_peer_is_suspect_before_it_is_down<H: Harness>() {
+    let (harness, _peer) = H::linked(IMPATIENT).await;
+    let status = || harness.communicator().status(B).unwrap();
+    assert_eq!((harness.communicator().health(B), status().health), (Health::Alive, Health::Alive));
+    harness.set_peer_frozen(true);
+    let begun = Instant::now();
+
+    eventually("it is suspect", || harness.communicator().health(B) == Health::Suspect).await;
+    assert_eq!((status().health, status().state), (Health::Suspect, LinkState::Up));
+    assert!(status().asked_ago >= Some(IMPATIENT / 4), "{:?}", status());
+    harness.until_down().await;
+
+    assert!(begun.elapsed() <= 2 * IMPATIENT + H::SLACK, "{:?}", begun.elapsed());
+    assert_eq!((harness.communicator().health(B), status().health), (Health::Down, Health::Down));
+    assert!(status().heard_ago >= Some(IMPATIENT / 2), "{:?}", status());
+    harness.set_peer_frozen(false);
+    eventually("it is alive", || harness.communicator().health(B) == Health::Alive).await;
+    assert_eq!(status().asked_ago, None);
+}
+
+async fn the_clock_is_measured_again_while_the_link_is_up<H: Harness>() {
+    let (harness, _peer) = H::linked(PATIENT).await;
+    let measured = || harness.parts().local.clocks_measured();
+    assert_eq!(measured(), 1, "by the introduction");
+    let begun = Instant::now();
+    eventually("it is measured twice more", || measured() >= 3).await;
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "no more than once a second: {:?}", begun.elapsed());
 }
 
 async fn a_hung_peer_costs_one_timeout_in_all<H: Harness>() {

@@ -30,6 +30,7 @@ pub(super) struct TestNode {
     introduction: Introduction,
     mark: AtomicU64,
     log: Mutex<Vec<String>>,
+    clocks_measured: AtomicU64,
 }
 
 impl TestNode {
@@ -42,11 +43,21 @@ impl TestNode {
     pub(super) fn new_in_cluster(cluster: &str, name: &str, start: u64) -> std::sync::Arc<Self> {
         let start = StartNumber::new(start);
         let introduction = Introduction { cluster: cluster.into(), start, ..introduction(name) };
-        std::sync::Arc::new(Self { introduction, mark: AtomicU64::new(1), log: Mutex::default() })
+        std::sync::Arc::new(Self {
+            introduction,
+            mark: AtomicU64::new(1),
+            log: Mutex::default(),
+            clocks_measured: AtomicU64::new(0),
+        })
     }
 
     pub(super) fn set_mark(&self, lowest_open: u64) {
         self.mark.store(lowest_open, Ordering::Relaxed);
+    }
+
+    /// How often the peer's clock was measured.
+    pub(super) fn clocks_measured(&self) -> u64 {
+        self.clocks_measured.load(Ordering::Relaxed)
     }
 
     /// What happened, in order.
@@ -107,6 +118,7 @@ impl LocalNode for TestNode {
                 self.note(format!("write {}", String::from_utf8_lossy(key)));
                 PeerReply::Ok.encode(out);
             }
+            PeerRequest::Beat => PeerReply::Integer(WALL.0).encode(out),
             PeerRequest::Mark(Mark { lowest_open, .. }) => {
                 self.note(format!("mark {}", lowest_open.0));
                 PeerReply::Ok.encode(out);
@@ -118,6 +130,15 @@ impl LocalNode for TestNode {
     fn link_changed(&self, peer: NodeIndex, state: LinkState) {
         assert_eq!(peer, B);
         self.note(format!("{state:?}"));
+    }
+
+    fn clock_measured(&self, peer: NodeIndex, _: i64) {
+        assert_eq!(peer, B);
+        self.clocks_measured.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn name_of(&self, _: NodeIndex) -> NodeId {
+        NodeId::from("b")
     }
 }
 
