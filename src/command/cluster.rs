@@ -13,12 +13,15 @@
 
 mod view;
 
+use std::time::Duration;
+
 use redis_protocol::resp3::types::VerbatimStringFormat;
 
 use crate::codec::reply;
 use crate::config::NodeConfig;
-use crate::peer::LinkState;
+use crate::peer::{self, LinkStatus};
 use crate::ring::{NodeId, NodeIndex, Slot, Token};
+use crate::time::UnixMs;
 
 use super::dispatch::{Context, Flow};
 use super::errors::CommandError;
@@ -89,7 +92,9 @@ fn view(context: &Context<'_>) -> View {
             }
             port = if port == 0 { server.port } else { port };
         }
-        Member { id: shown_id(&node.id), host, port, health: health(context, index) }
+        let (ping_sent, pong_received) =
+            server.store.peers.status(index).map_or((0, 0), |link| heard(&link, context.now));
+        Member { id: shown_id(&node.id), host, port, health: health(context, index), ping_sent, pong_received }
     };
     let members = replica.config.node_indices().zip(&replica.config.nodes).map(member).collect();
     View::new(members, replica.index, replica.ring.ranges())
@@ -100,11 +105,21 @@ fn health(context: &Context<'_>, node: NodeIndex) -> Health {
     let store = &context.server.store;
     let is_me = node == store.replica.index;
     let is_syncing = if is_me { store.replica.syncing.count() > 0 } else { store.replica.is_peer_syncing(node) };
-    match store.peers.link(node) {
-        LinkState::Down if !is_me => Health::Failed,
-        LinkState::Down | LinkState::Up if is_syncing => Health::Loading,
-        LinkState::Down | LinkState::Up => Health::Online,
+    match store.peers.health(node) {
+        peer::Health::Down if !is_me => Health::Failed,
+        _ if is_syncing => Health::Loading,
+        peer::Health::Suspect => Health::Suspect,
+        peer::Health::Alive | peer::Health::Down => Health::Online,
     }
+}
+
+/// In Unix milliseconds when the oldest open question was asked, and when the node was last heard; 0 if there is no
+/// such time.
+fn heard(link: &LinkStatus, now: UnixMs) -> (u64, u64) {
+    let at = |ago: Option<Duration>| {
+        ago.map_or(0, |ago| now.0.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)))
+    };
+    (at(link.asked_ago), at(link.heard_ago))
 }
 
 /// The 40 hexadecimal digits by which cluster-aware clients know a node.

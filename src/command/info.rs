@@ -1,10 +1,11 @@
 //! INFO: the state and the counters of this node, in the sections and under the names that tools know from Redis.
 //!
 //! Only what is true is told: a field of Redis that has no meaning here, or that nobody counts here, is left out rather
-//! than sent as 0. `# Ring` holds what Redis has no word for.
+//! than sent as 0. `# Ring` and `# Convergence` hold what Redis has no word for.
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature, whether they can fail or not")]
 
+mod convergence;
 mod process;
 mod section;
 
@@ -17,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redis_protocol::resp3::types::VerbatimStringFormat;
 
 use crate::codec::reply;
-use crate::peer::{LinkState, LinkStatus};
+use crate::peer::{Health, LinkState, LinkStatus};
+use crate::replica::Replica;
 use crate::ring::NodeIndex;
 use crate::store::StoreCounts;
 use crate::time::UnixMs;
@@ -72,6 +74,7 @@ impl<'a> Report<'a> {
             Section::Cluster => self.field("cluster_enabled", 0),
             Section::Keyspace => self.add_keyspace(),
             Section::Ring => self.add_ring(),
+            Section::Convergence => self.add_convergence(),
         }
     }
 
@@ -195,8 +198,7 @@ impl<'a> Report<'a> {
         self.add_holdings();
         self.field("clock", clock(replica.clock.last()));
         self.field("forwarded_requests", self.server.store.forwarded());
-        let share = replica.ring.shares()[replica.index.as_usize()];
-        self.field("slots_owned", share.primary_slots + share.replica_slots);
+        self.field("slots_owned", slots_owned(replica));
         self.field("slots_syncing", replica.syncing.count());
         self.add_peers();
     }
@@ -224,17 +226,33 @@ impl<'a> Report<'a> {
         self.field("peers_known", peers.len());
         self.field("peers_up", peers.iter().filter(|(_, status)| status.state == LinkState::Up).count());
         for (position, (node, status)) in peers.iter().enumerate() {
-            let state = peer_state(status.state, store.replica.is_peer_syncing(*node));
+            let is_syncing = store.replica.is_peer_syncing(*node);
             let line = format!(
-                "id={},address={},state={state},link_age_ms={},clock_offset_ms={},in_flight={}",
+                "id={},address={},state={},health={},link_age_ms={},clock_offset_ms={},in_flight={}",
                 nodes[node.as_usize()].id,
                 status.address,
+                peer_state(status.state, is_syncing),
+                peer_health(status.health, is_syncing),
                 status.age.as_millis(),
                 status.clock_offset_ms,
                 status.requests_in_flight
             );
             self.field(format_args!("peer{position}"), line);
         }
+    }
+}
+
+/// The slots that this node keeps.
+fn slots_owned(replica: &Replica) -> u16 {
+    let share = replica.ring.shares()[replica.index.as_usize()];
+    share.primary_slots + share.replica_slots
+}
+
+/// One word for what to think of a peer: one that is syncing answers, but counts for nothing.
+fn peer_health(health: Health, is_syncing: bool) -> &'static str {
+    match health {
+        Health::Alive | Health::Suspect if is_syncing => "syncing",
+        Health::Alive | Health::Suspect | Health::Down => health.word(),
     }
 }
 
@@ -326,11 +344,14 @@ mod tests {
         let link = "link_age_ms=1500,clock_offset_ms=-7,in_flight=3";
         assert_eq!(value(&text, "peers_known"), Some("2"));
         assert_eq!(value(&text, "peers_up"), Some("1"));
-        let expected = format!("id=node-2,address=127.0.0.1:7002,state=down,{link}");
+        let expected = format!("id=node-2,address=127.0.0.1:7002,state=down,health=down,{link}");
         assert_eq!(value(&text, "peer0"), Some(expected.as_str()));
-        let expected = format!("id=node-3,address=127.0.0.1:7003,state=up,{link}");
+        let expected = format!("id=node-3,address=127.0.0.1:7003,state=up,health=alive,{link}");
         assert_eq!(value(&text, "peer1"), Some(expected.as_str()));
         assert_eq!(peer_state(LinkState::Up, true), "syncing");
+        let words = [Health::Alive, Health::Suspect, Health::Down].map(|health| peer_health(health, true));
+        assert_eq!(words, ["syncing", "syncing", "down"]);
+        assert_eq!(peer_health(Health::Suspect, false), "suspect");
     }
 
     #[test]

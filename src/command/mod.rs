@@ -27,6 +27,7 @@ mod keyspace;
 mod pace;
 mod peering;
 mod reading;
+mod refusals;
 mod server;
 mod settings;
 pub mod spec;
@@ -38,6 +39,7 @@ mod turn;
 
 pub use client::{Client, ClientDescription, Clients};
 pub use connection::State;
+pub use refusals::Refusals;
 pub use server::{Server, Statistics};
 pub use turn::Turn;
 

@@ -31,9 +31,16 @@ fn introduce(context: &mut Context<'_>) -> Flow {
     let args: Vec<&[u8]> = context.request.args().collect();
     let address = &context.client.address;
     let introduced = answer_introduction(&**replica, &args, &mut context.turn.out);
+    let refusals = &context.server.refusals;
     match &introduced {
-        Ok(peer) => tracing::debug!(peer = %replica.config.nodes[peer.as_usize()].id, %address, "introduced"),
-        Err(error) => tracing::warn!(%address, %error, "refused a peer's introduction"),
+        Ok(peer) => {
+            refusals.accepted(address);
+            tracing::debug!(peer = %replica.config.nodes[peer.as_usize()].id, %address, "introduced");
+        }
+        Err(error) if refusals.refused(address, &error.to_string()) => {
+            tracing::warn!(%address, %error, "refused a peer's introduction");
+        }
+        Err(error) => tracing::debug!(%address, %error, "refused a peer's introduction again"),
     }
     let peer = introduced.ok();
     context.state.peer = peer;

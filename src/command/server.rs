@@ -8,6 +8,7 @@ use crate::coordinator::ConsistentHashingKvStore;
 use crate::time::UnixMs;
 
 use super::client::Clients;
+use super::refusals::Refusals;
 
 /// Counters for INFO. Each is added to by sessions and only ever read otherwise.
 #[derive(Debug, Default)]
@@ -43,6 +44,8 @@ pub struct Server {
     pub config_file: Option<PathBuf>,
     /// Who is connected.
     pub clients: Clients,
+    /// Nodes that were refused, for the log.
+    pub refusals: Refusals,
     /// Counters for INFO.
     pub statistics: Statistics,
     /// When the process started.

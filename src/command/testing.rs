@@ -17,7 +17,7 @@ use crate::ring::{NodeId, NodeIndex};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
-use super::{Client, Clients, Flow, Server, State, Statistics, Turn, dispatch};
+use super::{Client, Clients, Flow, Refusals, Server, State, Statistics, Turn, dispatch};
 
 /// When everything happens.
 pub(super) const NOW: UnixMs = UnixMs(1_700_000_000_123);
@@ -56,8 +56,8 @@ impl NodeCommunicator for Links {
             address: format!("127.0.0.1:{}", 7001 + to.0),
             last_error: String::new(),
             requests_in_flight: 3,
-            asked_ago: Some(Duration::from_millis(250)),
-            heard_ago: Some(Duration::from_millis(500)),
+            asked_ago: None,
+            heard_ago: None,
             clock_offset_ms: -7,
         })
     }
@@ -108,6 +108,7 @@ impl Bench {
             settings: ServerConfig::default(),
             config_file: None,
             clients: Clients::default(),
+            refusals: Refusals::default(),
             statistics: Statistics::default(),
             started_at: UnixMs(NOW.0 - UPTIME_MS),
             run_id: "0123456789".repeat(4),

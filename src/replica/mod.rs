@@ -26,7 +26,7 @@ use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
 
 pub use catch_up::SyncingSlots;
-pub use convergence::Convergence;
+pub use convergence::{Convergence, HintStatus, PeerAgreement};
 
 /// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
 const OPEN_BYTES_MAX: usize = 256 << 20;

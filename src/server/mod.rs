@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::ServeOptions;
-use crate::command::{Clients, Server, Statistics};
+use crate::command::{Clients, Refusals, Server, Statistics};
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
 use crate::replica::{Replica, janitor, sync};
@@ -132,6 +132,7 @@ impl Node {
             settings,
             config_file,
             clients: Clients::default(),
+            refusals: Refusals::default(),
             statistics: Statistics::default(),
         });
         announce(&server, address);

@@ -11,6 +11,8 @@ use crate::ring::{NodeIndex, PreferenceList, SLOT_COUNT, Slot};
 pub(super) enum Health {
     /// It is up and has caught up.
     Online,
+    /// As online, but slow to answer: perhaps it is failing.
+    Suspect,
     /// It is up, but still counts for nothing: it passes requests on.
     Loading,
     /// There is no link to it.
@@ -21,7 +23,7 @@ impl Health {
     /// The word in CLUSTER SHARDS.
     fn name(self) -> &'static str {
         match self {
-            Self::Online => "online",
+            Self::Online | Self::Suspect => "online",
             Self::Loading => "loading",
             Self::Failed => "fail",
         }
@@ -37,6 +39,10 @@ pub(super) struct Member {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) health: Health,
+    /// In Unix milliseconds when the oldest open question was asked; 0 if there is none.
+    pub(super) ping_sent: u64,
+    /// In Unix milliseconds when it was last heard; 0 if never.
+    pub(super) pong_received: u64,
 }
 
 /// The ring as this node sees it at the moment.
@@ -84,17 +90,15 @@ impl View {
     }
 
     pub(super) fn info(&self, write_quorum: u16) -> String {
-        let online = |node: &&NodeIndex| self.member(**node).health == Health::Online;
-        let is_writable = |nodes: &[NodeIndex]| nodes.iter().filter(online).count() >= write_quorum.into();
-        let slots_ok: u16 =
-            self.ranges.iter().filter(|range| is_writable(&range.2)).map(|(first, last, _)| last - first + 1).sum();
-        let state = if slots_ok == SLOT_COUNT { "ok" } else { "fail" };
+        let slots_ok = self.slots_with(write_quorum, &[Health::Online]);
+        let slots_not_failed = self.slots_with(write_quorum, &[Health::Online, Health::Suspect]);
+        let state = if slots_not_failed == SLOT_COUNT { "ok" } else { "fail" };
         let size = self.primary_ranges().iter().filter(|ranges| !ranges.is_empty()).count();
         format!(
             "cluster_state:{state}\r\n\
              cluster_slots_assigned:{SLOT_COUNT}\r\n\
              cluster_slots_ok:{slots_ok}\r\n\
-             cluster_slots_pfail:0\r\n\
+             cluster_slots_pfail:{}\r\n\
              cluster_slots_fail:{}\r\n\
              cluster_known_nodes:{}\r\n\
              cluster_size:{size}\r\n\
@@ -103,22 +107,31 @@ impl View {
              cluster_stats_messages_sent:0\r\n\
              cluster_stats_messages_received:0\r\n\
              total_cluster_links_buffer_limit_exceeded:0\r\n",
-            SLOT_COUNT - slots_ok,
+            slots_not_failed - slots_ok,
+            SLOT_COUNT - slots_not_failed,
             self.members.len(),
         )
+    }
+
+    /// The slots of which at least `quorum` nodes are in one of these states.
+    fn slots_with(&self, quorum: u16, states: &[Health]) -> u16 {
+        let counts = |node: &&NodeIndex| states.contains(&self.member(**node).health);
+        let has_quorum = |nodes: &[NodeIndex]| nodes.iter().filter(counts).count() >= quorum.into();
+        self.ranges.iter().filter(|range| has_quorum(&range.2)).map(|(first, last, _)| last - first + 1).sum()
     }
 
     /// Nodes talk on the clients' port, so that stands behind the `@` too.
     pub(super) fn nodes(&self) -> String {
         let mut text = String::new();
         for (position, (member, ranges)) in self.members.iter().zip(self.primary_ranges()).enumerate() {
-            let Member { id, host, port, health } = member;
+            let Member { id, host, port, health, ping_sent, pong_received } = member;
             let myself = if position == self.me.as_usize() { "myself," } else { "" };
             let (flags, link) = match health {
                 Health::Online | Health::Loading => ("master", "connected"),
+                Health::Suspect => ("master,fail?", "connected"),
                 Health::Failed => ("master,fail", "disconnected"),
             };
-            let _ = write!(text, "{id} {host}:{port}@{port} {myself}{flags} - 0 0 0 {link}");
+            let _ = write!(text, "{id} {host}:{port}@{port} {myself}{flags} - {ping_sent} {pong_received} 0 {link}");
             for (first, last) in ranges {
                 let _ = if first == last { write!(text, " {first}") } else { write!(text, " {first}-{last}") };
             }
@@ -200,7 +213,8 @@ mod tests {
 
     /// A node's stand-in with a short id: `n0` at h0:7000 and so on.
     fn member(number: u16, health: Health) -> Member {
-        Member { id: format!("n{number}"), host: format!("h{number}"), port: 7000 + number, health }
+        let (id, host) = (format!("n{number}"), format!("h{number}"));
+        Member { id, host, port: 7000 + number, health, ping_sent: 0, pong_received: 0 }
     }
 
     fn ring(nodes: u16, replicas: u16) -> HashRing {
@@ -244,6 +258,23 @@ mod tests {
         let expected = "n0 h0:7000@7000 master,fail - 0 0 0 disconnected\n\
                         n1 h1:7001@7001 myself,master - 0 0 0 connected 0-16383\n";
         assert_eq!(view.nodes(), expected);
+    }
+
+    #[test]
+    fn a_suspect_is_marked_and_keeps_its_slots() {
+        let suspect =
+            Member { ping_sent: 1_700_000_000_400, pong_received: 1_700_000_000_000, ..member(0, Health::Suspect) };
+        let view = View::new(vec![suspect, member(1, Health::Online)], NodeIndex(1), ring(2, 2).ranges());
+        let text = view.nodes();
+        let line = text.lines().next().unwrap();
+        assert!(line.starts_with("n0 h0:7000@7000 master,fail? - 1700000000400 1700000000000 0 connected "), "{text}");
+        assert!(slots_of(line) > 0, "{text}");
+        let info = view.info(2);
+        assert!(info.starts_with("cluster_state:ok\r\n"), "{info}");
+        assert!(info.contains("cluster_slots_ok:0\r\ncluster_slots_pfail:16384\r\ncluster_slots_fail:0\r\n"), "{info}");
+        let mut out = Vec::new();
+        view.shards(&mut out, Protocol::Resp3);
+        assert!(String::from_utf8(out).unwrap().contains("$6\r\nhealth\r\n$6\r\nonline\r\n"));
     }
 
     #[test]

@@ -13,11 +13,12 @@ pub(super) enum Section {
     Cluster,
     Keyspace,
     Ring,
+    Convergence,
 }
 
 impl Section {
     /// All of them, in the order in which they are told.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Server,
         Self::Clients,
         Self::Memory,
@@ -28,6 +29,7 @@ impl Section {
         Self::Cluster,
         Self::Keyspace,
         Self::Ring,
+        Self::Convergence,
     ];
 
     /// The name in the section's first line, by which it is also asked for.
@@ -43,6 +45,7 @@ impl Section {
             Self::Cluster => "Cluster",
             Self::Keyspace => "Keyspace",
             Self::Ring => "Ring",
+            Self::Convergence => "Convergence",
         }
     }
 
