@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
+use super::status::StatusArguments;
 use crate::config::{Knob, MAX_CLIENTS, MAX_VALUE_BYTES, WORKER_THREADS};
 
 const EXAMPLES: &str = "\
@@ -15,8 +16,20 @@ Examples:
   ringkv --config cluster.toml --node node-1     One of the nodes of a cluster
   ringkv check --config cluster.toml             What is wrong with the file, or what it promises
   ringkv ring --config cluster.toml --key foo    Which nodes keep how much, and who keeps `foo`
+  ringkv status --addr 127.0.0.1:7001 --watch    The running cluster at a glance, again every 2 seconds
 
 Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the file";
+
+const STATUS_EXIT_CODES: &str = "\
+Any node will do: the others are learnt from it. A node's state is what most of the nodes that answer say of it.
+share: of all slots; caught up: since its last start; clock: ahead of the others'; owed: writes that it missed and that
+others keep for it; lag: since its replicas were last seen to be equal to the others'.
+
+Exit codes:
+  0  converged: all nodes are alive, and nothing is known to differ
+  1  repairing or degraded: every key still has the replicas for its writes and reads
+  2  UNAVAILABLE: some keys have too few replicas, or no node answers; also a mistake in the arguments
+With --watch, 0 after Ctrl-C";
 
 /// A Redis-protocol server made of equal nodes on a consistent-hash ring: no leader, no failover.
 ///
@@ -47,6 +60,9 @@ pub enum Command {
         #[arg(long = "key", value_name = "KEY")]
         keys: Vec<String>,
     },
+    /// Show running nodes at a glance: who is up, holds how much, and lags how far behind; exits by what it finds
+    #[command(after_help = STATUS_EXIT_CODES)]
+    Status(StatusArguments),
 }
 
 /// How to serve.

@@ -1,11 +1,12 @@
 //! The command line: what to run, from arguments, environment variables and cluster.toml.
 //!
-//! `ringkv` alone serves; `ringkv check` and `ringkv ring` explain a configuration and start nothing. Serving itself is
-//! handed in by the binary, so that this module knows no more than the configuration.
+//! `ringkv` alone serves; `ringkv check` and `ringkv ring` explain a configuration and start nothing; `ringkv status` asks
+//! running nodes. Serving itself is handed in by the binary, so that this module knows nothing of a node's parts.
 
 mod arguments;
 mod report;
 mod serve;
+mod status;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
@@ -18,6 +19,7 @@ use crate::config::{ClusterConfig, ConfigError};
 
 pub use arguments::{Cli, Command, ServeArguments};
 pub use serve::ServeOptions;
+pub use status::StatusArguments;
 
 /// The file that `check` and `ring` read where none is named.
 const DEFAULT_FILE: &str = "cluster.toml";
@@ -28,7 +30,8 @@ const FAILURE: u8 = 1;
 
 /// Does what the process' arguments ask for; `serve` serves until the node is told to stop.
 ///
-/// The exit code is 0 if that went well, 1 if it failed, 2 for a mistake in the arguments or the configuration.
+/// The exit code is 0 if that went well, 1 if it failed, 2 for a mistake in the arguments or the configuration; that of
+/// `ringkv status` tells the state of the cluster.
 pub fn run(serve: impl FnOnce(ServeOptions) -> Result<(), Box<dyn Error>>) -> ExitCode {
     let outcome = match Cli::try_parse() {
         Ok(cli) => execute(cli, serve),
@@ -38,16 +41,18 @@ pub fn run(serve: impl FnOnce(ServeOptions) -> Result<(), Box<dyn Error>>) -> Ex
             return if error.use_stderr() { ExitCode::from(MISTAKE) } else { ExitCode::SUCCESS };
         }
     };
-    outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+    outcome.map_or_else(Failure::report, ExitCode::from)
 }
 
-fn execute(cli: Cli, serve: impl FnOnce(ServeOptions) -> Result<(), Box<dyn Error>>) -> Result<(), Failure> {
+fn execute(cli: Cli, serve: impl FnOnce(ServeOptions) -> Result<(), Box<dyn Error>>) -> Result<u8, Failure> {
     let file = cli.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
     match cli.command {
-        None => serve(cli.serve.options(cli.config.as_deref())?).map_err(|error| Failure::failed(error.as_ref())),
-        Some(Command::Check) => print(&report::check(&ClusterConfig::load(file)?, file)),
-        Some(Command::Ring { keys }) => print(&report::ring(&ClusterConfig::load(file)?.cluster, &keys)),
+        None => serve(cli.serve.options(cli.config.as_deref())?).map_err(|error| Failure::failed(error.as_ref()))?,
+        Some(Command::Check) => print(&report::check(&ClusterConfig::load(file)?, file))?,
+        Some(Command::Ring { keys }) => print(&report::ring(&ClusterConfig::load(file)?.cluster, &keys))?,
+        Some(Command::Status(arguments)) => return status::run(&arguments, cli.config.as_deref()),
     }
+    Ok(0)
 }
 
 /// Writes `text` to standard output. A reader that has seen enough (`| head`) is no failure.
@@ -95,7 +100,7 @@ mod tests {
     use super::*;
 
     /// What `ringkv` with `arguments` comes to; serving fails with the text of its options.
-    fn outcome(arguments: &[&str]) -> Result<(), Failure> {
+    fn outcome(arguments: &[&str]) -> Result<u8, Failure> {
         let cli = Cli::try_parse_from([&["ringkv"], arguments].concat()).unwrap();
         execute(cli, |options| Err(format!("serving {}", options.cluster.nodes[0].addr).into()))
     }
