@@ -8,6 +8,8 @@ mod clocks;
 mod expiry;
 #[path = "quorum/flushes.rs"]
 mod flushes;
+#[path = "quorum/health.rs"]
+mod health;
 #[path = "quorum/reads.rs"]
 mod reads;
 #[path = "quorum/restarts.rs"]

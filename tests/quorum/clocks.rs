@@ -99,3 +99,33 @@ async fn a_coordinator_follows_the_version_for_which_its_write_was_refused() {
     assert!(cluster.set(1, "k", "second try").await.is_done());
     assert_eq!(cluster.get(1, "k").await, Reply::value("second try"));
 }
+
+/// A replica was reached by a version that lies further ahead than the coordinator's clock may follow. Neither
+/// refuses without saying which clocks it looked at.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_refuses_to_follow_a_clock_too_far_ahead_and_names_both() {
+    // Node 1 is half an hour slow; to node 0 and 2 its limit is an hour, as to all.
+    let limit_ms = 3_600_000;
+    let cluster =
+        three().skews_ms(&[0, -1_800_000, 0]).with(|config| config.max_clock_drift_ms = limit_ms).start().await;
+    let right = cluster.node(0).replica().wall.now();
+    let ahead = cluster.node(0).replica().clock.tick(right.after(Duration::from_mins(45)));
+    let version = Version::new(ahead, index(0), cluster.node(0).replica().start());
+    for node in [0, 2] {
+        let write = PeerRequest::Write { key: b"k", value: Some(b"ahead"), version, expires_at: None };
+        assert_eq!(ask(&cluster, 0, node, write), encoded(&PeerReply::Ok));
+    }
+    let slow = cluster.node(1).replica().wall.now();
+
+    // At the replica.
+    let write = PeerRequest::Write { key: b"k", value: Some(b"ahead"), version, expires_at: None };
+    let refusal = String::from_utf8(ask(&cluster, 0, 1, write)).unwrap();
+    assert!(refusal.starts_with("-DRIFT ") && refusal.contains(&slow.to_string()), "{refusal}");
+    assert!(refusal.contains(&ahead.wall().to_string()), "{refusal}");
+
+    // At the coordinator, whose write the others refuse as older than what they hold.
+    let reply = cluster.set(1, "k", "behind").await;
+    let (Reply::Reverted(words) | Reply::Indeterminate(words)) = reply else { panic!("{reply:?}") };
+    assert!(words.contains(&ahead.wall().to_string()) && words.contains(&slow.to_string()), "{words}");
+    assert!(cluster.node(1).replica().clock.last().wall() < right, "it did not follow");
+}

@@ -1,0 +1,141 @@
+//! `ringkv status` against real nodes: what it says of dead, hanging and returning ones, and how it exits.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+// Each test binary uses its own part of this.
+#[allow(dead_code, unused_imports)]
+mod harness;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Cluster, Layout, PATIENCE, Signal, poll};
+
+/// How long each call waits for a node: less than it takes to see that one hangs.
+const ASK_MS: &str = "250";
+
+/// What one call came to.
+#[derive(Debug)]
+struct Shown {
+    text: String,
+    exit_code: Option<i32>,
+    began: Instant,
+}
+
+impl Shown {
+    /// The last line.
+    fn verdict(&self) -> &str {
+        self.text.lines().last().unwrap_or_default()
+    }
+
+    /// The state of a node, as it stands in the table.
+    fn state_of(&self, id: &str) -> Option<&str> {
+        let line = self.text.lines().find(|line| line.starts_with(&format!("{id} ")))?;
+        line.split_whitespace().nth(2)
+    }
+}
+
+fn status(arguments: &[&str]) -> Shown {
+    let began = Instant::now();
+    let output = status_command(arguments).output().expect("the binary under test starts");
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    Shown { text, exit_code: output.status.code(), began }
+}
+
+fn status_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringkv"));
+    command.args(["status", "--timeout", ASK_MS]).args(arguments).stdin(Stdio::null()).env_remove("RINGKV_CONFIG");
+    command
+}
+
+fn address(cluster: &Cluster, index: usize) -> String {
+    format!("127.0.0.1:{}", cluster.ports[index])
+}
+
+/// Asks node `index` until what is shown is right.
+fn shown_when(cluster: &Cluster, index: usize, what: &str, is_right: impl Fn(&Shown) -> bool) -> Shown {
+    let address = address(cluster, index);
+    poll(what, PATIENCE, || Some(status(&["--addr", &address])).filter(&is_right))
+}
+
+#[test]
+fn a_cluster_is_converged_then_degraded_then_unavailable_as_nodes_die() {
+    let mut cluster = Cluster::start(&Layout::of(3));
+    for index in 0..3 {
+        let shown = shown_when(&cluster, index, "converged", |shown| shown.exit_code == Some(0));
+        assert!(shown.verdict().starts_with("converged: 3 nodes alive"), "{shown:?}");
+        assert!(["node-1", "node-2", "node-3"].iter().all(|id| shown.state_of(id) == Some("alive")), "{shown:?}");
+        assert!(shown.text.contains("N=3, W=2, R=1") && shown.text.contains("100.0%"), "{shown:?}");
+    }
+
+    cluster.kill(1);
+    let shown = shown_when(&cluster, 0, "degraded", |shown| shown.state_of("node-2") == Some("down"));
+    assert_eq!(shown.verdict(), "degraded: node-2 is down, writes and reads go on (2 of 3 nodes, W=2)");
+    assert_eq!(shown.exit_code, Some(1));
+
+    cluster.kill(2);
+    let shown = shown_when(&cluster, 0, "unavailable", |shown| shown.exit_code == Some(2));
+    assert!(
+        shown.verdict().starts_with("UNAVAILABLE: all of the keys cannot be written (W=2), reads go on"),
+        "{shown:?}"
+    );
+
+    // The file leads to whoever is left.
+    let config = cluster.config.to_str().unwrap().to_owned();
+    assert_eq!(status(&["--config", &config]).state_of("node-1"), Some("alive"));
+    cluster.kill(0);
+    let shown = status(&["--config", &config]);
+    assert_eq!(shown.exit_code, Some(2));
+    assert!(shown.text.starts_with("UNAVAILABLE: no node answers"), "{shown:?}");
+    assert!((0..3).all(|index| shown.text.contains(&address(&cluster, index))), "{shown:?}");
+}
+
+#[test]
+fn a_node_that_hangs_is_shown_as_down_within_two_timeouts_and_alive_when_it_goes_on() {
+    let cluster = Cluster::start(&Layout { request_timeout_ms: 2000, ..Layout::of(3) });
+    shown_when(&cluster, 0, "converged", |shown| shown.exit_code == Some(0));
+    let stopped = Instant::now();
+    cluster.node(2).signal(Signal::Stop);
+
+    let shown = shown_when(&cluster, 0, "down", |shown| shown.state_of("node-3") == Some("down"));
+
+    assert!(shown.began - stopped <= Duration::from_millis(2 * 2000), "after {:?}", shown.began - stopped);
+    assert_eq!(shown.verdict(), "degraded: node-3 is down, writes and reads go on (2 of 3 nodes, W=2)");
+    let nodes = cluster.node(0).client().ask(&["CLUSTER", "NODES"]).text();
+    let line = nodes.lines().find(|line| line.contains(&address(&cluster, 2))).unwrap();
+    assert!(line.contains(" master,fail - 0 ") && line.ends_with(" disconnected"), "{nodes}");
+    let living = nodes.lines().find(|line| line.contains(&address(&cluster, 1))).unwrap();
+    let heard: u64 = living.split(' ').nth(5).unwrap().parse().unwrap();
+    assert!(heard > 1_600_000_000_000, "a time in Unix milliseconds: {nodes}");
+
+    cluster.node(2).signal(Signal::Continue);
+    shown_when(&cluster, 0, "converged again", |shown| shown.exit_code == Some(0));
+}
+
+#[test]
+fn watching_shows_it_again_until_interrupted_and_exits_with_zero() {
+    let cluster = Cluster::start(&Layout::of(1));
+    let address = address(&cluster, 0);
+    let mut command = status_command(&["--addr", &address, "--watch", "1"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary under test starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+
+    for _ in 0..2 {
+        let verdict = lines.find(|line| line.starts_with("converged")).expect("it is shown again");
+        assert_eq!(verdict, "converged: 1 node alive");
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+
+    let status = poll("its end", PATIENCE, || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert!(lines.all(|line| !line.contains('\u{1b}')), "plain text where there is no terminal");
+}
+
+#[test]
+fn what_is_no_node_is_named_with_what_to_do() {
+    let shown = status(&["--addr", "localhost"]);
+    assert_eq!(shown.exit_code, Some(2));
+    assert!(shown.text.contains("--addr host:port"), "{shown:?}");
+}
