@@ -140,7 +140,10 @@ mod tests {
     #[test]
     fn arguments_outrank_the_file() {
         let options = options(&["--threads", "5", "--max-value-bytes", "2048"], Some(ONE_NODE)).unwrap();
-        assert_eq!(options.server, ServerConfig { worker_threads: 5, max_clients: 7, max_value_bytes: 2048 });
+        assert_eq!(
+            options.server,
+            ServerConfig { worker_threads: 5, max_clients: 7, max_value_bytes: 2048, ..ServerConfig::default() }
+        );
     }
 
     #[test]

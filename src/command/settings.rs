@@ -87,6 +87,8 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("max-clock-drift-ms", cluster.max_clock_drift_ms.to_string()),
         ("sync-timeout-ms", cluster.sync_timeout_ms.to_string()),
         ("hint-ttl-ms", cluster.hint_ttl_ms.to_string()),
+        ("read-repair-chance", cluster.read_repair_chance.to_string()),
+        ("hint-bytes-max", own.hint_bytes_max.to_string()),
     ]
 }
 
@@ -119,6 +121,8 @@ mod tests {
         assert_eq!(value("bind"), Some("127.0.0.1"));
         assert_eq!(value("port"), Some("7001"));
         assert_eq!(value("databases"), Some("1"));
+        assert_eq!(value("read-repair-chance"), Some("0.01"));
+        assert_eq!(value("hint-bytes-max"), Some("67108864"));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::Path;
 use toml::{Spanned, Value};
 
 use super::knob::{
-    HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, REQUEST_TIMEOUT_MS,
-    SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
+    HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX,
+    REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
 };
 use super::raw::{Document, Entry, RawCluster, RawServer, Table, line_at};
 use super::{ClusterConfig, ConfigError, NodeConfig, Secret, ServerConfig, defaults};
@@ -78,6 +78,11 @@ impl Document<'_> {
             )?,
             sync_timeout_ms: self.number(raw.sync_timeout_ms, &SYNC_TIMEOUT_MS, defaults::SYNC_TIMEOUT_MS)?,
             hint_ttl_ms: self.number(raw.hint_ttl_ms, &HINT_TTL_MS, defaults::HINT_TTL_MS)?,
+            read_repair_chance: self.chance(
+                "read_repair_chance",
+                raw.read_repair_chance,
+                defaults::READ_REPAIR_CHANCE,
+            )?,
             secret: self.secret(raw.secret)?,
             nodes,
         })
@@ -89,6 +94,7 @@ impl Document<'_> {
             worker_threads: self.number(raw.worker_threads, &WORKER_THREADS, default.worker_threads)?,
             max_clients: self.number(raw.max_clients, &MAX_CLIENTS, default.max_clients)?,
             max_value_bytes: self.number(raw.max_value_bytes, &MAX_VALUE_BYTES, default.max_value_bytes)?,
+            hint_bytes_max: self.number(raw.hint_bytes_max, &HINT_BYTES_MAX, default.hint_bytes_max)?,
         })
     }
 
@@ -102,6 +108,20 @@ impl Document<'_> {
         let number = entry.get_ref().as_integer().and_then(|number| u64::try_from(number).ok());
         let legal = number.filter(|number| knob.range().contains(number)).and_then(|number| T::try_from(number).ok());
         legal.ok_or_else(|| self.mistake(entry.span(), format!("`{}` is {written}; {}", knob.key, knob.advice())))
+    }
+
+    /// The share of a whole in `entry`, or `default`.
+    fn chance(self, key: &str, entry: Entry, default: f64) -> Result<f64, ConfigError> {
+        let Some(entry) = entry else { return Ok(default) };
+        let (written, share) = match entry.get_ref() {
+            Value::Float(share) => (share.to_string(), Some(*share)),
+            Value::Integer(share @ (0 | 1)) => (share.to_string(), Some(if *share == 0 { 0.0 } else { 1.0 })),
+            Value::Integer(number) => (number.to_string(), None),
+            other => (kind(other).to_owned(), None),
+        };
+        share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| {
+            self.mistake(entry.span(), format!("`{key}` is {written}; write a share from 0.0 to 1.0 instead"))
+        })
     }
 
     /// The text in `entry`; `example` shows how to write one.

@@ -19,6 +19,8 @@ pub const MAX_CLOCK_DRIFT_MS: Knob = Knob::new("max_clock_drift_ms", 1, 86_400_0
 pub const SYNC_TIMEOUT_MS: Knob = Knob::new("sync_timeout_ms", 0, 86_400_000);
 /// `hint_ttl_ms`: from longer than any request takes up to a day.
 pub const HINT_TTL_MS: Knob = Knob::new("hint_ttl_ms", 1000, 86_400_000);
+/// `hint_bytes_max` of `[server]`: up to a terabyte; 0 keeps none.
+pub const HINT_BYTES_MAX: Knob = Knob::new("hint_bytes_max", 0, 1 << 40);
 /// `worker_threads` of `[server]`.
 pub const WORKER_THREADS: Knob = Knob::new("worker_threads", 1, 1024);
 /// `max_clients` of `[server]`.

@@ -22,8 +22,8 @@ pub use consistency::Consistency;
 pub use error::ConfigError;
 pub use file::LoadedConfig;
 pub use knob::{
-    HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, NODES_MAX, REQUEST_TIMEOUT_MS,
-    SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
+    HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, NODES_MAX,
+    REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
 };
 pub use secret::Secret;
 
@@ -58,6 +58,9 @@ pub struct ClusterConfig {
     /// For how many milliseconds a coordinator keeps what it owes to a replica that missed a write. Longer spares more
     /// comparing after an absence; tombstones are kept at least as long. 1000 to 86400000; 600000 by default.
     pub hint_ttl_ms: u64,
+    /// With R = 1, the share of reads whose replicas are compared afterwards, in the background, and made equal. Nodes
+    /// may differ in it. 0.0 to 1.0; 0.01 by default.
+    pub read_repair_chance: f64,
     /// What a node must know to be let in as a peer. Set one wherever clients can connect that should not be able to forge
     /// writes, at best 32 random characters. 1 to 1024 bytes; none by default.
     pub secret: Option<Secret>,
@@ -96,6 +99,10 @@ pub struct ServerConfig {
     /// The longest value that a client may send, in bytes. Smaller saves memory from a careless client.
     /// 1024 to 536870912 (512 MiB), which is the default.
     pub max_value_bytes: usize,
+    /// How many bytes of writes this node keeps for each replica that missed them, and four times as many in all; what
+    /// is over is left to the comparing of replicas. 0 to 1099511627776 (1 TiB), 0 keeps none; 67108864 (64 MiB) by
+    /// default.
+    pub hint_bytes_max: usize,
 }
 
 impl Default for ServerConfig {
@@ -104,6 +111,7 @@ impl Default for ServerConfig {
             worker_threads: std::thread::available_parallelism().map_or(1, usize::from),
             max_clients: 10_000,
             max_value_bytes: 512 * 1024 * 1024,
+            hint_bytes_max: 64 * 1024 * 1024,
         }
     }
 }
@@ -123,6 +131,7 @@ impl ClusterConfig {
             max_clock_drift_ms: defaults::MAX_CLOCK_DRIFT_MS,
             sync_timeout_ms: defaults::SYNC_TIMEOUT_MS,
             hint_ttl_ms: defaults::HINT_TTL_MS,
+            read_repair_chance: defaults::READ_REPAIR_CHANCE,
             secret: None,
             nodes: vec![node],
         }
@@ -202,6 +211,7 @@ mod defaults {
     pub(super) const MAX_CLOCK_DRIFT_MS: u64 = 60_000;
     pub(super) const SYNC_TIMEOUT_MS: u64 = 30_000;
     pub(super) const HINT_TTL_MS: u64 = 600_000;
+    pub(super) const READ_REPAIR_CHANCE: f64 = 0.01;
 
     /// The smallest quorum that meets every other of its kind.
     pub(super) fn write_quorum(replication_factor: u16) -> u16 {

@@ -38,6 +38,7 @@ pub(super) struct RawCluster {
     pub(super) max_clock_drift_ms: Entry,
     pub(super) sync_timeout_ms: Entry,
     pub(super) hint_ttl_ms: Entry,
+    pub(super) read_repair_chance: Entry,
     pub(super) secret: Entry,
 }
 
@@ -48,6 +49,7 @@ pub(super) struct RawServer {
     pub(super) worker_threads: Entry,
     pub(super) max_clients: Entry,
     pub(super) max_value_bytes: Entry,
+    pub(super) hint_bytes_max: Entry,
 }
 
 /// `[[nodes]]`.
@@ -145,12 +147,14 @@ fn advice_on_unknown_key(message: &str, key: &str) -> String {
     let is_above_all_tables = legal.contains("`nodes`");
     match key {
         "replication_factor" | "write_quorum" | "read_quorum" | "virtual_nodes" | "request_timeout_ms" | "secret"
-        | "max_clock_drift_ms" | "sync_timeout_ms" | "hint_ttl_ms" => {
+        | "max_clock_drift_ms" | "sync_timeout_ms" | "hint_ttl_ms" | "read_repair_chance" => {
             "write it below a line `[cluster]` instead".to_owned()
         }
         // In another table a name is more likely meant for what that table describes.
         "name" if is_above_all_tables => "write it below a line `[cluster]` instead".to_owned(),
-        "worker_threads" | "max_clients" | "max_value_bytes" => "write it below a line `[server]` instead".to_owned(),
+        "worker_threads" | "max_clients" | "max_value_bytes" | "hint_bytes_max" => {
+            "write it below a line `[server]` instead".to_owned()
+        }
         "id" | "addr" | "announce" => "write it below a line `[[nodes]]` instead".to_owned(),
         _ if is_above_all_tables => {
             "write the tables `[cluster]`, `[server]` and `[[nodes]]` with their keys, and nothing else, instead"

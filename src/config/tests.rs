@@ -62,15 +62,19 @@ fn default_quorums_are_majorities_of_three_or_of_all_nodes() {
 #[test]
 fn every_setting_reaches_the_configuration() {
     let settings = "[cluster]\nname = \"prod\"\nreplication_factor = 2\nwrite_quorum = 1\nread_quorum = 2\nvirtual_nodes = 64\n\
-        request_timeout_ms = 250\nmax_clock_drift_ms = 500\nsync_timeout_ms = 0\nhint_ttl_ms = 5000\nsecret = \"between us\"\n\
-        [server]\nworker_threads = 3\nmax_clients = 50\nmax_value_bytes = 4096";
+        request_timeout_ms = 250\nmax_clock_drift_ms = 500\nsync_timeout_ms = 0\nhint_ttl_ms = 5000\nread_repair_chance = 0.5\n\
+        secret = \"between us\"\n\
+        [server]\nworker_threads = 3\nmax_clients = 50\nmax_value_bytes = 4096\nhint_bytes_max = 1000000";
     let LoadedConfig { cluster, server } = three_nodes(settings).unwrap();
     assert_eq!(cluster.name, "prod");
     assert_eq!((cluster.replication_factor, cluster.write_quorum, cluster.read_quorum), (2, 1, 2));
     assert_eq!((cluster.virtual_nodes, cluster.request_timeout_ms), (64, 250));
     assert_eq!((cluster.max_clock_drift_ms, cluster.sync_timeout(), cluster.hint_ttl_ms), (500, None, 5000));
+    assert_eq!(format!("{:?}", cluster.read_repair_chance), "0.5");
     assert!(cluster.secret.is_some_and(|secret| secret.matches(b"between us")));
-    assert_eq!(server, ServerConfig { worker_threads: 3, max_clients: 50, max_value_bytes: 4096 });
+    let expected =
+        ServerConfig { worker_threads: 3, max_clients: 50, max_value_bytes: 4096, hint_bytes_max: 1_000_000 };
+    assert_eq!(server, expected);
 }
 
 #[test]
@@ -185,6 +189,7 @@ fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
         "max_clock_drift_ms = 60000",
         "sync_timeout_ms = 30000",
         "hint_ttl_ms = 600000",
+        "read_repair_chance = 0.01",
         "secret = \"between us\"",
     ] {
         assert!(cluster(setting).is_ok(), "{setting}");
@@ -193,12 +198,15 @@ fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
     assert_mistake(parse(&format!("{NODE_1}write_quorum = 1")), 4, &["`write_quorum`", "below a line `[cluster]`"]);
     assert_mistake(parse(&format!("{NODE_1}name = \"a\"")), 4, &["no key `name`", "`id`"]);
     assert_mistake(cluster("max_clients = 1"), 2, &["`max_clients`", "below a line `[server]`"]);
+    assert_mistake(cluster("hint_bytes_max = 1"), 2, &["`hint_bytes_max`", "below a line `[server]`"]);
     assert_mistake(three_nodes("addr = \"a:1\""), 1, &["`addr`", "below a line `[[nodes]]`"]);
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_named() {
     assert_mistake(cluster("\nwrite_quorum = \"2\""), 3, &["`write_quorum` is text", "whole number from 1 to 3"]);
+    assert_mistake(cluster("read_repair_chance = nan"), 2, &["`read_repair_chance` is NaN", "from 0.0 to 1.0"]);
+    assert_mistake(cluster("read_repair_chance = true"), 2, &["is true or false", "from 0.0 to 1.0"]);
     assert_mistake(cluster("virtual_nodes = 1.5"), 2, &["is a number with a fraction", "from 1 to 4096"]);
     assert_mistake(cluster("name = 7"), 2, &["`name` is a number", "name = \"ringkv\""]);
     assert_mistake(three_nodes("[server]\nmax_clients = true"), 2, &["`max_clients` is true or false"]);
@@ -259,6 +267,9 @@ fn numbers_outside_of_their_range_are_refused() {
         ("max_clock_drift_ms = 86400001", "1 to 86400000"),
         ("sync_timeout_ms = 86400001", "0 to 86400000"),
         ("hint_ttl_ms = 999", "1000 to 86400000"),
+        ("read_repair_chance = 1.5", "0.0 to 1.0"),
+        ("read_repair_chance = -0.1", "0.0 to 1.0"),
+        ("read_repair_chance = 2", "0.0 to 1.0"),
     ] {
         let (key, number) = setting.split_once(" = ").unwrap();
         assert_mistake(cluster(setting), 2, &[key, number, range]);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::answers::{read_answer, read_outcome, revert_answer, write_answer, write_back_answer, write_outcome};
+use super::debts::Debts;
 use super::journey::{Journey, Passenger};
 use super::open_writes::OpenTicket;
 use super::outbox::{Item, Letter, Outbox, Step};
@@ -34,12 +35,15 @@ pub struct Flight<'a> {
     undecided: usize,
     /// The claim on the watermark while a write may still be taken back.
     ticket: Option<OpenTicket>,
+    /// What replicas missed so far.
+    debts: Debts,
 }
 
 /// A letter whose answers are awaited.
-struct Mail {
-    items: Vec<Item>,
-    exchange: Exchange,
+pub(super) struct Mail {
+    pub(super) to: NodeIndex,
+    pub(super) items: Vec<Item>,
+    pub(super) exchange: Exchange,
 }
 
 impl<'a> Flight<'a> {
@@ -47,7 +51,8 @@ impl<'a> Flight<'a> {
         let undecided = operations.len();
         let steps: Vec<_> = operations.into_iter().map(|operation| Passenger::new(coordinator, operation)).collect();
         let mut outbox = Outbox::for_all(&steps);
-        let mut flight = Self { coordinator, steps, mail: SmallVec::new(), undecided, ticket: None };
+        let debts = Debts::default();
+        let mut flight = Self { coordinator, steps, mail: SmallVec::new(), undecided, ticket: None, debts };
         let writes = flight.steps.iter().any(|passenger| matches!(passenger.journey, Journey::Write { .. }));
         let mut gate = writes.then(|| coordinator.gate.lock());
         let mut roster = Roster::new(coordinator);
@@ -75,11 +80,12 @@ impl<'a> Flight<'a> {
     /// Waits until every operation has its outcome, and returns them in order.
     pub async fn settle(mut self) -> Vec<Outcome> {
         while self.undecided > 0 {
-            let (items, answers) = self.next_answers().await;
+            let (to, items, answers) = self.next_answers().await;
             let now = self.coordinator.replica.wall.now();
-            self.take_answers(&items, answers, now);
+            self.take_answers(to, &items, answers, now);
         }
         self.close();
+        std::mem::take(&mut self.debts).settle(&self.coordinator.replica, self.mail.drain(..));
         self.end_overtaken();
         std::mem::take(&mut self.steps).into_iter().map(Passenger::outcome).collect()
     }
@@ -103,12 +109,13 @@ impl<'a> Flight<'a> {
     }
 
     /// The next letter that was answered, or failed.
-    async fn next_answers(&mut self) -> (Vec<Item>, Answers) {
+    async fn next_answers(&mut self) -> (NodeIndex, Vec<Item>, Answers) {
         assert!(!self.mail.is_empty(), "an undecided operation awaits an answer");
         poll_fn(|context| {
             for position in 0..self.mail.len() {
                 if let Poll::Ready(answers) = Pin::new(&mut self.mail[position].exchange).poll(context) {
-                    return Poll::Ready((self.mail.swap_remove(position).items, answers));
+                    let Mail { to, items, .. } = self.mail.swap_remove(position);
+                    return Poll::Ready((to, items, answers));
                 }
             }
             Poll::Pending
@@ -116,8 +123,9 @@ impl<'a> Flight<'a> {
         .await
     }
 
-    fn take_answers(&mut self, items: &[Item], answers: Answers, now: UnixMs) {
-        let Answers { process, replies, fault } = answers;
+    fn take_answers(&mut self, from: NodeIndex, items: &[Item], answers: Answers, now: UnixMs) {
+        let Answers { process, replies, fault, missed } = answers;
+        self.debts.unanswered(from, missed, replies.len());
         let mut replies = replies.into_iter();
         for &item in items {
             let answer = replies.next().ok_or_else(|| fault.clone().unwrap_or(LinkFault::TimedOut));
@@ -178,11 +186,21 @@ impl<'a> Flight<'a> {
         let step = Step::Write { attempt: progress.attempt() };
         let replicas = coordinator.replica.ring.preference_list(*slot).as_slice().iter().enumerate();
         let others = replicas.filter(|&(_, &node)| node != coordinator.replica.index);
-        let reachable = others.filter_map(|(replica, &node)| {
-            progress.sent(replica, roster.process_of(node)?);
-            Some((node, Item { operation, replica, step }))
+        let mut missing: SmallVec<[NodeIndex; 4]> = SmallVec::new();
+        let reachable = others.filter_map(|(replica, &node)| match roster.process_of(node) {
+            Some(process) => {
+                progress.sent(replica, process);
+                Some((node, Item { operation, replica, step }))
+            }
+            None => {
+                missing.push(node);
+                None
+            }
         });
         outbox.push_to_all(reachable, &request);
+        if coordinator.replica.hints.are_kept() {
+            missing.into_iter().for_each(|node| outbox.push_unsent(node, &request));
+        }
         Some(version.hlc())
     }
 
@@ -192,10 +210,16 @@ impl<'a> Flight<'a> {
             while let Journey::Write { progress, .. } = &mut self.steps[operation].journey {
                 match progress.verdict() {
                     Verdict::Wait => break,
-                    Verdict::Restamp(above) => self.restamp(operation, above, now),
+                    Verdict::Restamp(above) => {
+                        self.debts.disown(progress.stamps());
+                        self.restamp(operation, above, now);
+                    }
                     Verdict::Revert => self.revert(operation, now),
                     Verdict::Done => {
                         let outcome = write_outcome(progress.outcome(), self.coordinator.quorum.write);
+                        if !matches!(outcome, Outcome::Written(_)) {
+                            self.debts.disown(progress.stamps());
+                        }
                         self.end(operation, outcome);
                     }
                 }
@@ -314,7 +338,10 @@ impl<'a> Flight<'a> {
     fn post(&mut self, outbox: Outbox) {
         for Letter { to, batch, items } in outbox.letters {
             let exchange = self.coordinator.peers.exchange(to, batch);
-            self.mail.push(Mail { items, exchange });
+            self.mail.push(Mail { to, items, exchange });
+        }
+        for (node, batch) in outbox.unsent {
+            self.debts.unsent(node, batch);
         }
     }
 

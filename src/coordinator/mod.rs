@@ -7,6 +7,7 @@
 
 mod answers;
 mod cluster_wide;
+mod debts;
 mod flight;
 mod journey;
 mod open_writes;
@@ -23,8 +24,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::peer::NodeCommunicator;
-use crate::replica::Replica;
-use crate::ring::Slot;
+use crate::replica::{HintStatus, Replica};
+use crate::ring::{NodeIndex, Slot};
 use crate::store::Lookup;
 use crate::time::UnixMs;
 use crate::version::Version;
@@ -153,6 +154,12 @@ impl ConsistentHashingKvStore {
         let quorum =
             Quorum { replicas: config.replication_factor, write: config.write_quorum, read: config.read_quorum };
         Self { peers, quorum, gate: Mutex::default(), forwarded: AtomicU64::new(0), replica }
+    }
+
+    /// What is owed to `peer` of the writes that it missed.
+    #[must_use]
+    pub fn hint_status(&self, peer: NodeIndex) -> HintStatus {
+        self.replica.hints.status(peer, self.replica.wall.now())
     }
 
     /// The quorum sizes.

@@ -38,6 +38,8 @@ pub(super) struct Letter {
 #[derive(Default)]
 pub(super) struct Outbox {
     pub(super) letters: SmallVec<[Letter; 4]>,
+    /// What replicas out of reach miss.
+    pub(super) unsent: Vec<(NodeIndex, RequestBatch)>,
     /// How many messages, and bytes of them, a letter is expected to hold.
     room: (usize, usize),
 }
@@ -48,7 +50,7 @@ impl Outbox {
         let bytes = |passenger: &Passenger| {
             MESSAGE_BYTES + passenger.key.len() + passenger.journey.value().map_or(0, Bytes::len)
         };
-        Self { letters: SmallVec::new(), room: (steps.len(), steps.iter().map(bytes).sum()) }
+        Self { letters: SmallVec::new(), unsent: Vec::new(), room: (steps.len(), steps.iter().map(bytes).sum()) }
     }
 
     pub(super) fn push(&mut self, to: NodeIndex, request: &PeerRequest<'_>, item: Item) {
@@ -57,7 +59,7 @@ impl Outbox {
         self.letters[position].items.push(item);
     }
 
-    /// Puts the same request into the letters to several nodes; it is encoded once.
+    /// Puts the same write into the letters to several nodes; it is encoded once.
     pub(super) fn push_to_all(&mut self, to: impl Iterator<Item = (NodeIndex, Item)>, request: &PeerRequest<'_>) {
         let mut encoded: Option<(usize, usize)> = None;
         for (node, item) in to {
@@ -74,7 +76,20 @@ impl Outbox {
                     }
                 }
             }
+            self.letters[position].batch.keep();
             self.letters[position].items.push(item);
+        }
+    }
+
+    /// Notes that `node` misses this write, because it is out of reach.
+    pub(super) fn push_unsent(&mut self, node: NodeIndex, request: &PeerRequest<'_>) {
+        match self.unsent.iter_mut().find(|(to, _)| *to == node) {
+            Some((_, batch)) => batch.push(request),
+            None => {
+                let mut batch = RequestBatch::with_capacity(self.room.1);
+                batch.push(request);
+                self.unsent.push((node, batch));
+            }
         }
     }
 

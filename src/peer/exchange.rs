@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{PeerReply, PeerRequest};
@@ -19,6 +20,8 @@ pub struct RequestBatch {
     bytes: Vec<u8>,
     /// Requests in `bytes`.
     count: u32,
+    /// Whether the bytes are wanted back if not all requests are answered.
+    is_kept: bool,
 }
 
 impl RequestBatch {
@@ -31,7 +34,7 @@ impl RequestBatch {
     /// An empty batch with room for so many bytes.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), count: 0 }
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
     }
 
     /// Appends a request.
@@ -44,6 +47,12 @@ impl RequestBatch {
     pub fn push_encoded(&mut self, request: &[u8]) {
         self.bytes.extend_from_slice(request);
         self.count += 1;
+    }
+
+    /// Has the requests come back if not all of them are answered: in [`Answers::missed`], or, once nobody waits for
+    /// those any more, to [`LocalNode::missed`](super::LocalNode::missed).
+    pub fn keep(&mut self) {
+        self.is_kept = true;
     }
 
     /// How many requests there are.
@@ -64,7 +73,12 @@ impl RequestBatch {
         &self.bytes
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// The requests' bytes, to be sent or given back.
+    pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 }
@@ -78,6 +92,23 @@ pub struct Answers {
     pub replies: Vec<PeerReply>,
     /// Why answers are missing, if some are.
     pub fault: Option<LinkFault>,
+    /// With a fault, the whole batch back if it was to be kept, the answered requests too; otherwise nothing.
+    pub missed: Bytes,
+}
+
+impl Answers {
+    /// Answers with nothing to give back.
+    pub(super) fn new(process: StartNumber, replies: Vec<PeerReply>, fault: Option<LinkFault>) -> Self {
+        Self { process, replies, fault, missed: Bytes::new() }
+    }
+
+    /// With what was kept of the batch, which goes back if there is a fault.
+    pub(super) fn with_kept(mut self, kept: Option<impl Into<Bytes>>) -> Self {
+        if self.fault.is_some() {
+            self.missed = kept.map(Into::into).unwrap_or_default();
+        }
+        self
+    }
 }
 
 /// Why a batch has fewer answers than requests.
@@ -126,9 +157,23 @@ impl Exchange {
     }
 
     /// An exchange of which nothing was sent.
-    pub(super) fn unsent(fault: LinkFault) -> Self {
+    pub(super) fn unsent(fault: LinkFault, batch: RequestBatch) -> Self {
         debug_assert!(!fault.was_sent());
-        Self::done(Answers { process: StartNumber::default(), replies: Vec::new(), fault: Some(fault) })
+        let kept = batch.is_kept().then(|| batch.into_bytes());
+        Self::done(Answers::new(StartNumber::default(), Vec::new(), Some(fault)).with_kept(kept))
+    }
+
+    /// Waits no longer. The answers if they are there; otherwise what is missed of a batch to be kept goes to
+    /// [`LocalNode::missed`](super::LocalNode::missed), as it does when the exchange is dropped.
+    #[must_use]
+    pub fn leave(self) -> Option<Answers> {
+        match self.0 {
+            State::Done(answers) => answers,
+            State::Waiting(mut receiver) => {
+                receiver.close();
+                receiver.try_recv().ok()
+            }
+        }
     }
 
     /// An exchange that ends when the other end of `receiver` says so.
@@ -155,7 +200,7 @@ impl Future for Exchange {
 /// What an exchange gets whose link went away without a word: the whole node is shutting down.
 fn abandoned() -> Answers {
     let fault = Some(LinkFault::Lost("this node is shutting down".to_owned()));
-    Answers { process: StartNumber::default(), replies: Vec::new(), fault }
+    Answers::new(StartNumber::default(), Vec::new(), fault)
 }
 
 #[cfg(test)]

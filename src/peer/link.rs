@@ -106,14 +106,14 @@ impl Link {
     /// Queues a batch for the next write.
     pub(super) fn exchange(&self, batch: RequestBatch) -> Exchange {
         if self.standing.state() == LinkState::Down {
-            return Exchange::unsent(LinkFault::Down);
+            return Exchange::unsent(LinkFault::Down, batch);
         }
         let replies = Vec::with_capacity(batch.len());
         let (sender, receiver) = oneshot::channel();
         let wake_writer = match &mut *self.pipeline.lock() {
-            None => return Exchange::unsent(LinkFault::Down),
+            None => return Exchange::unsent(LinkFault::Down, batch),
             Some(pipeline) if !pipeline.has_room(self.options.queue_bytes_max) => {
-                return Exchange::unsent(LinkFault::Overloaded);
+                return Exchange::unsent(LinkFault::Overloaded, batch);
             }
             Some(pipeline) => pipeline.push(batch, (sender, replies)),
         };
@@ -174,7 +174,7 @@ impl Link {
         let Some(pipeline) = self.pipeline.lock().take() else { return };
         let heard_ticks = u32::try_from(pipeline.pulse().heard).unwrap_or(u32::MAX);
         self.standing.fall(fault, self.options.tick() * heard_ticks);
-        pipeline.close(fault).into_iter().for_each(Finished::send);
+        self.hand_over(pipeline.close(fault));
     }
 
     /// Carries batches until something breaks.
@@ -222,7 +222,7 @@ impl Link {
         loop {
             let decoded = decode_all(&mut reader, &mut replies);
             let matched = self.hand_out(count, &mut replies, &mut finished);
-            finished.drain(..).for_each(Finished::send);
+            self.hand_over(finished.drain(..));
             if let Err(error) = decoded {
                 return LinkFault::Lost(error.to_string());
             }
@@ -258,7 +258,7 @@ impl Link {
         loop {
             interval.tick().await;
             let outcome = self.pipeline.lock().as_mut().map(Pipeline::tick).unwrap_or_default();
-            outcome.finished.into_iter().for_each(Finished::send);
+            self.hand_over(outcome.finished);
             if outcome.health == Health::Down {
                 return LinkFault::TimedOut;
             }
@@ -266,6 +266,12 @@ impl Link {
             if outcome.wake_writer {
                 self.waiting.notify_one();
             }
+        }
+    }
+
+    fn hand_over(&self, finished: impl IntoIterator<Item = Finished>) {
+        for missed in finished.into_iter().filter_map(Finished::send) {
+            self.standing.node().missed(self.standing.peer(), missed);
         }
     }
 

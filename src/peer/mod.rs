@@ -133,6 +133,10 @@ pub trait LocalNode: Send + Sync + 'static {
     /// Carries out one request of `from` and appends exactly one reply to `out`.
     fn handle(&self, from: NodeIndex, request: PeerRequest<'_>, out: &mut Vec<u8>);
 
+    /// `peer` may have missed requests of a batch that was to be kept, and nobody waits for its answers any more.
+    /// Called once per such batch.
+    fn missed(&self, peer: NodeIndex, answers: Answers);
+
     /// The link to `peer` came up or went down. Called once per change, in order.
     fn link_changed(&self, peer: NodeIndex, state: LinkState);
 

@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Deref;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
 /// A chunk this large takes no more, and a batch this large is not copied.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -15,7 +16,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     /// Never empty ones.
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     /// How much of the first chunk is written. Below its length.
     written: usize,
     /// Bytes not yet written, over all chunks.
@@ -24,31 +25,72 @@ pub(super) struct Outgoing {
     spare: Vec<u8>,
 }
 
+/// Bytes to write.
+#[derive(Debug)]
+enum Chunk {
+    /// Of small batches, with room for more unless it is long.
+    Gathered(Vec<u8>),
+    /// A large batch as it is.
+    Whole(Bytes),
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Gathered(bytes) => bytes,
+            Self::Whole(bytes) => bytes,
+        }
+    }
+}
+
+/// A batch's bytes for who wants to keep them: a large one is in memory once.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// The batch, which was copied.
+    Copied(Vec<u8>),
+    /// The chunk that the batch became.
+    Shared(Bytes),
+}
+
+impl From<Kept> for Bytes {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Copied(bytes) => bytes.into(),
+            Kept::Shared(bytes) => bytes,
+        }
+    }
+}
+
 impl Outgoing {
-    /// Appends a batch's bytes.
-    pub(super) fn push(&mut self, bytes: Vec<u8>) {
+    /// Appends a batch's bytes, and returns them for who wants to keep them.
+    pub(super) fn push(&mut self, bytes: Vec<u8>) -> Kept {
         if bytes.is_empty() {
-            return;
+            return Kept::Copied(bytes);
         }
         self.remaining += bytes.len();
         if bytes.len() >= CHUNK_BYTES {
-            return self.chunks.push_back(bytes);
+            let bytes = Bytes::from(bytes);
+            self.chunks.push_back(Chunk::Whole(bytes.clone()));
+            return Kept::Shared(bytes);
         }
         match self.chunks.back_mut() {
-            Some(last) if last.len() < CHUNK_BYTES => last.extend_from_slice(&bytes),
+            Some(Chunk::Gathered(last)) if last.len() < CHUNK_BYTES => last.extend_from_slice(&bytes),
             _ => {
                 let mut chunk = std::mem::take(&mut self.spare);
                 chunk.extend_from_slice(&bytes);
-                self.chunks.push_back(chunk);
+                self.chunks.push_back(Chunk::Gathered(chunk));
             }
         }
+        Kept::Copied(bytes)
     }
 
     /// Puts `bytes` before everything else. Nothing may be written of what is there.
     pub(super) fn push_front(&mut self, bytes: Vec<u8>) {
         assert_eq!(self.written, 0, "what goes first must be known before the write");
         self.remaining += bytes.len();
-        self.chunks.push_front(bytes);
+        self.chunks.push_front(Chunk::Gathered(bytes));
     }
 
     /// Exchanges everything that waits in `self` for `written_out`, which must be empty, and its spare memory.
@@ -58,7 +100,8 @@ impl Outgoing {
     }
 
     /// Keeps the memory of a chunk that is written, unless it is large.
-    fn recycle(&mut self, mut chunk: Vec<u8>) {
+    fn recycle(&mut self, chunk: Chunk) {
+        let Chunk::Gathered(mut chunk) = chunk else { return };
         if chunk.capacity() <= 2 * CHUNK_BYTES && chunk.capacity() > self.spare.capacity() {
             chunk.clear();
             self.spare = chunk;
@@ -138,8 +181,9 @@ mod tests {
         assert_eq!(outgoing.chunks.len(), 1);
         let large = vec![1; CHUNK_BYTES];
         let address = large.as_ptr();
-        outgoing.push(large);
-        assert_eq!(outgoing.chunks.back().map(std::vec::Vec::as_ptr), Some(address));
+        let kept = Bytes::from(outgoing.push(large));
+        assert_eq!(outgoing.chunks.back().map(|chunk| chunk.as_ptr()), Some(address));
+        assert_eq!(kept.as_ptr(), address, "not for who keeps them either");
     }
 
     #[test]
@@ -150,6 +194,6 @@ mod tests {
         let mut waiting = Outgoing::default();
         waiting.swap(&mut outgoing);
         waiting.push(vec![7; 10]);
-        assert_eq!(waiting.chunks.front().map(std::vec::Vec::as_ptr), Some(spare));
+        assert_eq!(waiting.chunks.front().map(|chunk| chunk.as_ptr()), Some(spare));
     }
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use super::health::{IDLE_TICKS, PATIENCE_TICKS, Pulse, Signs, TICKS_PER_TIMEOUT};
-use super::outgoing::Outgoing;
+use super::outgoing::{Kept, Outgoing};
 use super::{Answers, Health, LinkFault, LinkState, PeerReply, RequestBatch};
 use crate::version::StartNumber;
 
@@ -65,6 +65,8 @@ struct Waiter {
     /// Where the answers go; `None` when nobody waits (a mark, or an exchange that timed out): they are dropped.
     sender: Option<oneshot::Sender<Answers>>,
     replies: Vec<PeerReply>,
+    /// The batch, if it is wanted back in case of a fault.
+    kept: Option<Kept>,
     /// Replies that have not come.
     missing: usize,
     /// The batch's bytes; once it is taken, the value of [`Pipeline::written`] at its end.
@@ -97,9 +99,9 @@ pub(super) struct Tick {
 pub(super) struct Unasked;
 
 impl Finished {
-    /// Hands the answers over. Nobody may be there to take them any more.
-    pub(super) fn send(self) {
-        drop(self.sender.send(self.answers));
+    /// Hands the answers over. Nobody may be there to take them any more: then they come back if something was missed.
+    pub(super) fn send(self) -> Option<Answers> {
+        self.sender.send(self.answers).err().filter(|answers| !answers.missed.is_empty())
     }
 }
 
@@ -141,19 +143,21 @@ impl Pipeline {
     /// Queues a batch. True if the writer must be woken.
     pub(super) fn push(&mut self, batch: RequestBatch, waiter: (oneshot::Sender<Answers>, Vec<PeerReply>)) -> bool {
         let (sender, replies) = waiter;
-        let missing = batch.len();
+        let (missing, is_kept) = (batch.len(), batch.is_kept());
         let bytes = batch.into_bytes();
+        let end = bytes.len() as u64;
         self.requests += missing;
         self.unwritten += bytes.len();
+        let pushed = self.outgoing.push(bytes);
         self.queued.push_back(Waiter {
             sender: Some(sender),
             replies,
+            kept: is_kept.then_some(pushed),
             missing,
-            end: bytes.len() as u64,
+            end,
             queued_at: self.now,
             patient_from: self.now,
         });
-        self.outgoing.push(bytes);
         !std::mem::replace(&mut self.writer_woken, true)
     }
 
@@ -190,7 +194,8 @@ impl Pipeline {
         self.unwritten += mark.len();
         self.requests += 1;
         let (queued_at, patient_from) = (self.now, self.now);
-        self.sent.push_back(Waiter { sender: None, replies: Vec::new(), missing: 1, end, queued_at, patient_from });
+        let replies = Vec::new();
+        self.sent.push_back(Waiter { sender: None, replies, kept: None, missing: 1, end, queued_at, patient_from });
     }
 
     /// The socket took `count` bytes. They are a sign of life only if the first exchange is not written out: those of
@@ -289,13 +294,14 @@ impl Pipeline {
 impl Waiter {
     fn finish(mut self, fault: Option<LinkFault>, process: StartNumber) -> Option<Finished> {
         let replies = std::mem::take(&mut self.replies);
-        self.sender.map(|sender| Finished { sender, answers: Answers { process, replies, fault } })
+        let answers = Answers::new(process, replies, fault).with_kept(self.kept);
+        self.sender.map(|sender| Finished { sender, answers })
     }
 
     fn give_up(&mut self, process: StartNumber) -> Option<Finished> {
         let replies = std::mem::take(&mut self.replies);
-        let fault = Some(LinkFault::TimedOut);
-        self.sender.take().map(|sender| Finished { sender, answers: Answers { process, replies, fault } })
+        let answers = Answers::new(process, replies, Some(LinkFault::TimedOut)).with_kept(self.kept.take());
+        self.sender.take().map(|sender| Finished { sender, answers })
     }
 }
 

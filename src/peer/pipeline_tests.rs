@@ -18,7 +18,17 @@ impl Bench {
 
     /// Queues a batch of `count` requests of `bytes` bytes each.
     fn push(&mut self, count: usize, bytes: usize) -> oneshot::Receiver<Answers> {
+        self.push_batch(RequestBatch::new(), count, bytes)
+    }
+
+    /// As [`Self::push`], wanting it back.
+    fn push_kept(&mut self, count: usize, bytes: usize) -> oneshot::Receiver<Answers> {
         let mut batch = RequestBatch::new();
+        batch.keep();
+        self.push_batch(batch, count, bytes)
+    }
+
+    fn push_batch(&mut self, mut batch: RequestBatch, count: usize, bytes: usize) -> oneshot::Receiver<Answers> {
         for _ in 0..count {
             batch.push_encoded(&vec![b'x'; bytes]);
         }
@@ -44,7 +54,7 @@ impl Bench {
     fn answer(&mut self) -> Result<(), Unasked> {
         let mut finished = Vec::new();
         let result = self.pipeline.answer(PeerReply::Ok, &mut finished);
-        finished.into_iter().for_each(Finished::send);
+        finished.into_iter().for_each(|finished| drop(finished.send()));
         result
     }
 
@@ -57,7 +67,7 @@ impl Bench {
         for alive in 0..ticks {
             before(self);
             let tick = self.pipeline.tick();
-            tick.finished.into_iter().for_each(Finished::send);
+            tick.finished.into_iter().for_each(|finished| drop(finished.send()));
             if tick.health == Health::Down {
                 return alive;
             }
@@ -127,7 +137,7 @@ fn a_silent_peer_is_dead_within_the_timeout() {
     assert_eq!(bench.tick(100), PATIENCE_TICKS - 1);
 
     let finished = bench.pipeline.close(&LinkFault::TimedOut);
-    finished.into_iter().for_each(Finished::send);
+    finished.into_iter().for_each(|finished| drop(finished.send()));
     let answers = sent.try_recv().unwrap();
     assert_eq!((answers.replies.len(), answers.fault), (1, Some(LinkFault::TimedOut)));
     assert_eq!(fault(&mut unsent), Some(LinkFault::Down));
@@ -221,4 +231,47 @@ fn the_queue_is_bounded_until_it_is_written() {
     assert!(!bench.pipeline.has_room(100));
     bench.write(1);
     assert!(bench.pipeline.has_room(100));
+}
+
+/// The bytes that come back with the answers, if these are there.
+fn missed(receiver: &mut oneshot::Receiver<Answers>) -> Option<usize> {
+    receiver.try_recv().ok().map(|answers| answers.missed.len())
+}
+
+#[test]
+fn a_batch_to_be_kept_comes_back_with_a_fault_and_only_then() {
+    let mut bench = Bench::new();
+    let mut answered = bench.push_kept(1, 10);
+    let mut torn = bench.push_kept(2, 10);
+    let mut large = bench.push_kept(1, 200_000);
+    let mut unwanted = bench.push(1, 10);
+    bench.write_out();
+    assert_eq!(bench.answer(), Ok(()));
+    assert_eq!(bench.answer(), Ok(()));
+    let mut unsent = bench.push_kept(1, 10);
+    let finished = bench.pipeline.close(&LinkFault::Lost(String::new()));
+    finished.into_iter().for_each(|finished| assert_eq!(finished.send(), None, "somebody waits"));
+
+    assert_eq!(missed(&mut answered), Some(0));
+    assert_eq!(missed(&mut torn), Some(20), "the answered request too");
+    assert_eq!(missed(&mut large), Some(200_000));
+    assert_eq!(missed(&mut unwanted), Some(0));
+    assert_eq!(missed(&mut unsent), Some(10));
+}
+
+#[test]
+fn what_is_missed_is_reported_when_nobody_waits_for_it() {
+    let mut bench = Bench::new();
+    drop(bench.push_kept(2, 10));
+    drop(bench.push(2, 10));
+    bench.write_out();
+    assert_eq!(bench.answer(), Ok(()));
+    let mut reported = Vec::new();
+    for _ in 0..=PATIENCE_TICKS {
+        bench.pipeline.flowed(FLOW_BYTES_MIN);
+        reported.extend(bench.pipeline.tick().finished.into_iter().filter_map(Finished::send));
+    }
+    let [answers] = reported.as_slice() else { panic!("once: {reported:?}") };
+    assert_eq!((answers.missed.len(), answers.replies.len()), (20, 1));
+    assert_eq!(answers.fault, Some(LinkFault::TimedOut));
 }

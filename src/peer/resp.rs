@@ -51,9 +51,9 @@ impl RespCommunicator {
 
 impl NodeCommunicator for RespCommunicator {
     fn exchange(&self, to: NodeIndex, batch: RequestBatch) -> Exchange {
-        let Some(link) = self.find(to) else { return Exchange::unsent(LinkFault::Down) };
+        let Some(link) = self.find(to) else { return Exchange::unsent(LinkFault::Down, batch) };
         if batch.is_empty() {
-            return Exchange::done(Answers { process: link.standing().process(), replies: Vec::new(), fault: None });
+            return Exchange::done(Answers::new(link.standing().process(), Vec::new(), None));
         }
         link.exchange(batch)
     }

@@ -22,19 +22,6 @@ pub struct Convergence {
     pub reverted_writes: AtomicU64,
 }
 
-/// What a node still owes to a peer that missed writes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct HintStatus {
-    /// Writes that are kept for it.
-    pub count: u64,
-    /// Bytes that they take.
-    pub bytes: u64,
-    /// How long the oldest of them has been kept.
-    pub oldest_age_ms: u64,
-    /// Writes given up since the start because there was no room for them or they were kept too long.
-    pub dropped: u64,
-}
-
 /// How far a node and a peer are known to hold the same, counted over the slots that both of them keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PeerAgreement {

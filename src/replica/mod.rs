@@ -7,6 +7,7 @@
 mod catch_up;
 pub mod convergence;
 mod drift_alarm;
+pub mod hints;
 pub mod janitor;
 pub mod sync;
 
@@ -17,8 +18,8 @@ use tokio::sync::Notify;
 use crate::clock::HybridClock;
 use crate::config::ClusterConfig;
 use crate::peer::{
-    CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PROTOCOL_VERSION, PeerReply, PeerRequest,
-    Welcome,
+    Answers, CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PROTOCOL_VERSION, PeerReply,
+    PeerRequest, Welcome,
 };
 use crate::ring::{HashRing, NodeId, NodeIndex, Slot};
 use crate::store::{Copied, LocalKvStore, Lookup, Prior, Reverted, StoreOptions, Written};
@@ -26,7 +27,8 @@ use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
 
 pub use catch_up::SyncingSlots;
-pub use convergence::{Convergence, HintStatus, PeerAgreement};
+pub use convergence::{Convergence, PeerAgreement};
+pub use hints::{HintStatus, Hints};
 
 /// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
 const OPEN_BYTES_MAX: usize = 256 << 20;
@@ -74,6 +76,8 @@ pub struct Replica {
     pub syncing: SyncingSlots,
     /// What was needed so far to keep the replicas equal.
     pub convergence: Convergence,
+    /// What this node, as a coordinator, owes to its peers.
+    pub hints: Hints,
     /// Woken whenever a peer was introduced or left, and when this node has caught up.
     pub changed: Notify,
     /// The start number that new versions bear. Raised when a peer remembers a higher one of an earlier run.
@@ -105,6 +109,7 @@ impl Replica {
             syncing,
             clock: HybridClock::new(config.max_clock_drift_ms),
             convergence: Convergence::default(),
+            hints: Hints::new(config.nodes.len()),
             changed: Notify::new(),
             start: AtomicU64::new(start.get()),
             lowest_open: AtomicU64::new(0),
@@ -271,6 +276,7 @@ impl Replica {
             return PeerReply::Drift(drift.to_string());
         }
         let debris = self.store.flush(version);
+        self.hints.drop_older_than(version);
         // Freeing millions of records takes a while: not on the way of requests.
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if debris.records() > DEBRIS_FREED_AT_ONCE => {
@@ -387,6 +393,10 @@ impl LocalNode for Replica {
 
     fn handle(&self, from: NodeIndex, request: PeerRequest<'_>, out: &mut Vec<u8>) {
         self.serve(from, request, self.wall.now(), out);
+    }
+
+    fn missed(&self, peer: NodeIndex, answers: Answers) {
+        self.owe(peer, answers.missed, answers.replies.len(), |_| true);
     }
 
     fn link_changed(&self, _peer: NodeIndex, _state: LinkState) {

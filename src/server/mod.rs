@@ -19,7 +19,7 @@ use crate::cli::ServeOptions;
 use crate::command::{Clients, Refusals, Server, Statistics};
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
-use crate::replica::{Replica, janitor, sync};
+use crate::replica::{Replica, hints, janitor, sync};
 use crate::ring::NodeIndex;
 use crate::time::WallClock;
 
@@ -122,7 +122,8 @@ impl Node {
         let listener = accept::bind(&cluster.nodes[index.as_usize()].addr).await?;
         let address = listener.local_addr()?;
         let wall = WallClock::System;
-        let replica = Arc::new(Replica::new(cluster, index, wall.clone()));
+        let replica = Replica::new(cluster, index, wall.clone()).with_hint_bytes_max(settings.hint_bytes_max);
+        let replica = Arc::new(replica);
         let peers = Arc::new(communicator(&replica));
         let server = Arc::new(Server {
             store: ConsistentHashingKvStore::new(Arc::clone(&replica), peers.clone()),
@@ -155,6 +156,7 @@ impl Node {
         self.sessions.spawn(accept::run(server, listener, self.sessions.clone(), stop));
         let store = &self.server.store;
         self.spawn_background(sync::run(Arc::clone(&store.replica), Arc::clone(&store.peers)));
+        self.spawn_background(hints::run(Arc::clone(&store.replica), Arc::clone(&store.peers)));
         self.spawn_background(janitor::run(Arc::clone(&store.replica)));
         self.spawn_background(memory::give_back());
     }

@@ -19,7 +19,7 @@ async fn a_node_without_a_copy_serves_a_key_like_any_other() {
 /// Node 2 misses a write, then a delete. The answer of a delete through it is that of the cluster all the same.
 #[tokio::test(start_paused = true)]
 async fn deletes_count_truly_although_one_replica_missed_what_came_before() {
-    let cluster = three().start().await;
+    let cluster = three().hint_bytes_max(0).start().await;
     for (before, counted) in [(Some("v"), true), (None, false)] {
         assert!(cluster.set(0, "k", "old").await.is_done());
         cluster.isolate(2);
@@ -40,7 +40,7 @@ async fn deletes_count_truly_although_one_replica_missed_what_came_before() {
 /// One replica has the key, another missed it, the third is dead: not having it proves nothing.
 #[tokio::test(start_paused = true)]
 async fn nil_is_said_only_when_every_replica_within_reach_has_none() {
-    let cluster = three().start().await;
+    let cluster = three().hint_bytes_max(0).start().await;
     cluster.isolate(2);
     cluster.until_missed(2).await;
     assert!(cluster.set(0, "k", "v").await.is_done());

@@ -12,7 +12,7 @@ use ringkv::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Ou
 use ringkv::peer::{
     InMemoryCommunicator, InMemoryNetwork, LinkOptions, LinkState, LocalNode, NodeCommunicator, PeerReply, PeerRequest,
 };
-use ringkv::replica::{Replica, janitor, sync};
+use ringkv::replica::{Replica, hints, janitor, sync};
 use ringkv::ring::{NodeId, NodeIndex, Slot};
 use ringkv::time::{UnixMs, WallClock};
 use ringkv::version::Version;
@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub(crate) struct Setup {
     pub(crate) config: ClusterConfig,
     pub(crate) seed: u64,
+    /// Bytes of hints that each node keeps for each other.
+    pub(crate) hint_bytes_max: usize,
     /// How far each node's clock is off, in milliseconds.
     pub(crate) skews_ms: Vec<i64>,
 }
@@ -48,14 +50,20 @@ impl Setup {
             virtual_nodes: 16,
             request_timeout_ms: 200,
             sync_timeout_ms: 0,
+            read_repair_chance: 0.0,
             nodes: (0..nodes).map(node).collect(),
             ..ClusterConfig::single_node()
         };
-        Self { config, seed: 1, skews_ms: vec![0; usize::from(nodes)] }
+        Self { config, seed: 1, hint_bytes_max: 1 << 20, skews_ms: vec![0; usize::from(nodes)] }
     }
 
     pub(crate) fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    pub(crate) fn hint_bytes_max(mut self, bytes: usize) -> Self {
+        self.hint_bytes_max = bytes;
         self
     }
 
@@ -75,6 +83,7 @@ impl Setup {
         Arc::new(TestCluster {
             network: InMemoryNetwork::new(self.seed),
             config: self.config,
+            hint_bytes_max: self.hint_bytes_max,
             origin: Instant::now(),
             skews_ms: Mutex::new(self.skews_ms),
             nodes: Mutex::new(nodes),
@@ -162,6 +171,7 @@ impl TestNode {
 pub(crate) struct TestCluster {
     pub(crate) network: InMemoryNetwork,
     pub(crate) config: ClusterConfig,
+    hint_bytes_max: usize,
     origin: Instant,
     skews_ms: Mutex<Vec<i64>>,
     nodes: Mutex<Vec<Option<TestNode>>>,
@@ -178,7 +188,8 @@ impl TestCluster {
         let skew_ms = self.skews_ms.lock().expect("no test panics with it")[node];
         let epoch = UnixMs(u64::try_from(EPOCH_MS + skew_ms).expect("no clock before 1970"));
         let wall = WallClock::Simulated { epoch, origin: self.origin };
-        let replica = Arc::new(Replica::new(self.config.clone(), index(node), wall.clone()));
+        let replica = Replica::new(self.config.clone(), index(node), wall.clone());
+        let replica = Arc::new(replica.with_hint_bytes_max(self.hint_bytes_max));
         let options = LinkOptions::new(self.config.request_timeout(), wall);
         let others: Vec<NodeIndex> = self.indices().map(index).collect();
         let local: Arc<dyn LocalNode> = replica.clone();
@@ -187,6 +198,7 @@ impl TestCluster {
         peers.start(&TaskTracker::new(), &died);
         let peers: Arc<dyn NodeCommunicator> = peers;
         spawn_until(&died, sync::run(Arc::clone(&replica), Arc::clone(&peers)));
+        spawn_until(&died, hints::run(Arc::clone(&replica), Arc::clone(&peers)));
         spawn_until(&died, janitor::run(Arc::clone(&replica)));
         let store = Arc::new(ConsistentHashingKvStore::new(replica, peers));
         self.nodes.lock().expect("no test panics with it")[node] = Some(TestNode { store, died });

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::switchboard::Incarnation;
 use crate::peer::health::{IDLE_TICKS, PATIENCE_TICKS, Pulse, Signs};
+use crate::peer::standing::Standing;
 use crate::peer::{Answers, Health, LinkFault, LinkState, PeerReply, RequestBatch};
 use crate::version::StartNumber;
 
@@ -45,6 +46,8 @@ struct Pending {
     sender: Option<oneshot::Sender<Answers>>,
     asked: usize,
     bytes: usize,
+    /// The batch, if it is wanted back in case of a fault.
+    kept: Option<Vec<u8>>,
     queued_at: u64,
 }
 
@@ -80,10 +83,11 @@ impl Connection {
 
     /// Queues a batch as exchange `id`, which is larger than every earlier one.
     pub(super) fn push(&mut self, id: ExchangeId, batch: RequestBatch, sender: Option<oneshot::Sender<Answers>>) {
-        let asked = batch.len();
+        let (asked, is_kept) = (batch.len(), batch.is_kept());
         let bytes = batch.into_bytes();
+        let kept = is_kept.then(|| bytes.clone());
         self.bytes += bytes.len();
-        self.pending.insert(id, Pending { sender, asked, bytes: bytes.len(), queued_at: self.now });
+        self.pending.insert(id, Pending { sender, asked, bytes: bytes.len(), kept, queued_at: self.now });
         self.outbox.push_back(Outbound { id, bytes });
     }
 
@@ -100,32 +104,38 @@ impl Connection {
     }
 
     /// Exchange `id` ends with these answers.
-    pub(super) fn finish(&mut self, id: ExchangeId, replies: Vec<PeerReply>, fault: Option<LinkFault>) {
+    pub(super) fn finish(
+        &mut self,
+        id: ExchangeId,
+        replies: Vec<PeerReply>,
+        fault: Option<LinkFault>,
+        standing: &Standing,
+    ) {
         self.heard_at = self.now;
         if let Some(pending) = self.pending.remove(&id) {
             self.bytes -= pending.bytes;
-            pending.end(Answers { process: self.process, replies, fault });
+            pending.end(Answers::new(self.process, replies, fault), standing);
         }
     }
 
     /// An eighth of the timeout has passed: what to think of the peer now. Down: the connection is to be closed.
-    pub(super) fn tick(&mut self) -> Health {
+    pub(super) fn tick(&mut self, standing: &Standing) -> Health {
         self.now += 1;
         loop {
             let signs = Signs { asked_at: self.asked_at(), heard_at: self.heard_at };
             let health = Health::judge(LinkState::Up, signs, self.now);
             match self.pending.first_key_value() {
                 Some((&id, first)) if health != Health::Down && self.now - first.queued_at >= PATIENCE_TICKS => {
-                    self.time_out(id);
+                    self.time_out(id, standing);
                 }
                 _ => return health,
             }
         }
     }
 
-    fn time_out(&mut self, id: ExchangeId) {
+    fn time_out(&mut self, id: ExchangeId, standing: &Standing) {
         let heard_at = self.heard_at;
-        self.finish(id, Vec::new(), Some(LinkFault::TimedOut));
+        self.finish(id, Vec::new(), Some(LinkFault::TimedOut), standing);
         self.heard_at = heard_at;
     }
 
@@ -135,23 +145,26 @@ impl Connection {
     }
 
     /// The connection is gone. What was sent ends with `fault`, what was not ends as not sent.
-    pub(super) fn close(mut self, fault: &LinkFault) {
+    pub(super) fn close(mut self, fault: &LinkFault, standing: &Standing) {
         for outbound in std::mem::take(&mut self.outbox) {
             if let Some(pending) = self.pending.remove(&outbound.id) {
-                let process = StartNumber::default();
-                pending.end(Answers { process, replies: Vec::new(), fault: Some(LinkFault::Down) });
+                pending.end(Answers::new(StartNumber::default(), Vec::new(), Some(LinkFault::Down)), standing);
             }
         }
         for pending in self.pending.into_values() {
-            pending.end(Answers { process: self.process, replies: Vec::new(), fault: Some(fault.clone()) });
+            pending.end(Answers::new(self.process, Vec::new(), Some(fault.clone())), standing);
         }
     }
 }
 
 impl Pending {
-    fn end(self, answers: Answers) {
-        if let Some(sender) = self.sender {
-            drop(sender.send(answers));
+    /// Hands the answers over. If nobody is there to take them any more, what was missed goes to the node.
+    fn end(self, answers: Answers, standing: &Standing) {
+        let answers = answers.with_kept(self.kept);
+        if let Some(Err(answers)) = self.sender.map(|sender| sender.send(answers))
+            && !answers.missed.is_empty()
+        {
+            standing.node().missed(standing.peer(), answers);
         }
     }
 }

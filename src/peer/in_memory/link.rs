@@ -85,15 +85,19 @@ impl MemoryLink {
         let (sender, receiver) = oneshot::channel();
         match self.push(batch, Some(sender)) {
             Ok(()) => Exchange::waiting(receiver),
-            Err(fault) => Exchange::unsent(fault),
+            Err((fault, batch)) => Exchange::unsent(fault, batch),
         }
     }
 
-    fn push(&self, batch: RequestBatch, sender: Option<oneshot::Sender<Answers>>) -> Result<(), LinkFault> {
+    fn push(
+        &self,
+        batch: RequestBatch,
+        sender: Option<oneshot::Sender<Answers>>,
+    ) -> Result<(), (LinkFault, RequestBatch)> {
         let queue = &mut *self.queue.lock();
-        let connection = queue.connection.as_mut().ok_or(LinkFault::Down)?;
+        let Some(connection) = &mut queue.connection else { return Err((LinkFault::Down, batch)) };
         if !connection.has_room(self.options.queue_bytes_max) {
-            return Err(LinkFault::Overloaded);
+            return Err((LinkFault::Overloaded, batch));
         }
         queue.next_id += 1;
         connection.push(queue.next_id, batch, sender);
@@ -178,7 +182,7 @@ impl MemoryLink {
         let Some(connection) = self.queue.lock().connection.take() else { return };
         let heard_ticks = u32::try_from(connection.pulse().heard).unwrap_or(u32::MAX);
         self.standing.fall(fault, self.options.tick() * heard_ticks);
-        connection.close(fault);
+        connection.close(fault, &self.standing);
         self.closed.notify_one();
     }
 
@@ -216,7 +220,7 @@ impl MemoryLink {
 
     fn tick(&self) {
         let (health, idle) = match &mut self.queue.lock().connection {
-            Some(connection) => (connection.tick(), connection.is_idle()),
+            Some(connection) => (connection.tick(&self.standing), connection.is_idle()),
             None => return,
         };
         if health == Health::Down {
@@ -295,7 +299,7 @@ impl MemoryLink {
         let Some(connection) = &mut queue.connection else { return };
         let Some(asked) = connection.asked(id) else { return };
         let (replies, fault) = read_replies(bytes, asked, self.options.limits);
-        connection.finish(id, replies, fault.clone());
+        connection.finish(id, replies, fault.clone(), &self.standing);
         drop(queue);
         if let Some(fault) = fault {
             self.close(&fault);

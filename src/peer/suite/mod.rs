@@ -131,6 +131,7 @@ claims! {
     a_peer_that_never_welcomes_us_stays_down
     a_peer_that_goes_on_is_linked_again
     a_dying_peer_ends_what_waits_as_lost
+    a_batch_that_nobody_waits_for_is_reported_as_missed
     a_reply_that_breaks_off_ends_its_batch_with_the_replies_so_far
     rubbish_ends_the_link_which_comes_back
     a_peer_of_another_cluster_stays_down_with_the_reason
@@ -324,6 +325,25 @@ async fn a_peer_that_goes_on_is_linked_again<H: Harness>() {
     // The answer to the late write was not taken for this one's.
     assert_eq!((answers.replies, answers.fault), (echoes(&[b"k".to_vec()]), None));
     eventually("the late write arrives", || peer.written() == ["late"]).await;
+}
+
+async fn a_batch_that_nobody_waits_for_is_reported_as_missed<H: Harness>() {
+    let (harness, _peer) = H::linked(PATIENT).await;
+    harness.set_peer_frozen(true);
+    let mut kept = batch(&[write(b"k", b"v")]);
+    kept.keep();
+    let bytes = kept.bytes().len();
+    let (left, waited_for) =
+        (harness.communicator().exchange(B, kept.clone()), harness.communicator().exchange(B, kept));
+    assert!(left.leave().is_none());
+    harness.until_sent().await;
+    harness.kill_peer().await;
+
+    let answers = waited_for.await;
+    assert_eq!((answers.missed.len(), answers.replies.len()), (bytes, 0));
+    let report = format!("missed {bytes} bytes after 0 replies");
+    eventually("it is reported", || harness.parts().local.log().contains(&report)).await;
+    assert_eq!(harness.parts().local.log().iter().filter(|entry| **entry == report).count(), 1);
 }
 
 async fn a_dying_peer_ends_what_waits_as_lost<H: Harness>() {

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use crate::peer::testing::introduction;
 use crate::peer::{
-    CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PeerReply, PeerRequest, ReadRecord, Welcome,
-    check,
+    Answers, CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PeerReply, PeerRequest, ReadRecord,
+    Welcome, check,
 };
 use crate::ring::{NodeId, NodeIndex};
 use crate::time::UnixMs;
@@ -125,6 +125,11 @@ impl LocalNode for TestNode {
             }
             _ => PeerReply::Refused("ERR not tested".into()).encode(out),
         }
+    }
+
+    fn missed(&self, peer: NodeIndex, answers: Answers) {
+        assert_eq!(peer, B);
+        self.note(format!("missed {} bytes after {} replies", answers.missed.len(), answers.replies.len()));
     }
 
     fn link_changed(&self, peer: NodeIndex, state: LinkState) {
