@@ -62,7 +62,9 @@ impl Debts {
                 missed.push(Missed::of(to, answers));
             }
         }
-        missed.into_iter().for_each(|missed| missed.owe(replica, &disowned));
+        for missed in missed {
+            missed.owe(replica, &disowned);
+        }
     }
 }
 

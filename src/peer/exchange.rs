@@ -78,7 +78,7 @@ impl RequestBatch {
     }
 
     /// The requests' bytes, to be sent or given back.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 }

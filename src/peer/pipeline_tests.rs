@@ -54,7 +54,7 @@ impl Bench {
     fn answer(&mut self) -> Result<(), Unasked> {
         let mut finished = Vec::new();
         let result = self.pipeline.answer(PeerReply::Ok, &mut finished);
-        finished.into_iter().for_each(|finished| drop(finished.send()));
+        finished.into_iter().map(Finished::send).for_each(drop);
         result
     }
 
@@ -67,7 +67,7 @@ impl Bench {
         for alive in 0..ticks {
             before(self);
             let tick = self.pipeline.tick();
-            tick.finished.into_iter().for_each(|finished| drop(finished.send()));
+            tick.finished.into_iter().map(Finished::send).for_each(drop);
             if tick.health == Health::Down {
                 return alive;
             }
@@ -137,7 +137,7 @@ fn a_silent_peer_is_dead_within_the_timeout() {
     assert_eq!(bench.tick(100), PATIENCE_TICKS - 1);
 
     let finished = bench.pipeline.close(&LinkFault::TimedOut);
-    finished.into_iter().for_each(|finished| drop(finished.send()));
+    finished.into_iter().map(Finished::send).for_each(drop);
     let answers = sent.try_recv().unwrap();
     assert_eq!((answers.replies.len(), answers.fault), (1, Some(LinkFault::TimedOut)));
     assert_eq!(fault(&mut unsent), Some(LinkFault::Down));
@@ -250,7 +250,9 @@ fn a_batch_to_be_kept_comes_back_with_a_fault_and_only_then() {
     assert_eq!(bench.answer(), Ok(()));
     let mut unsent = bench.push_kept(1, 10);
     let finished = bench.pipeline.close(&LinkFault::Lost(String::new()));
-    finished.into_iter().for_each(|finished| assert_eq!(finished.send(), None, "somebody waits"));
+    for finished in finished {
+        assert_eq!(finished.send(), None, "somebody waits");
+    }
 
     assert_eq!(missed(&mut answered), Some(0));
     assert_eq!(missed(&mut torn), Some(20), "the answered request too");
@@ -262,16 +264,16 @@ fn a_batch_to_be_kept_comes_back_with_a_fault_and_only_then() {
 #[test]
 fn what_is_missed_is_reported_when_nobody_waits_for_it() {
     let mut bench = Bench::new();
+    let _in_transfer = bench.push(1, 10);
     drop(bench.push_kept(2, 10));
     drop(bench.push(2, 10));
     bench.write_out();
-    assert_eq!(bench.answer(), Ok(()));
     let mut reported = Vec::new();
     for _ in 0..=PATIENCE_TICKS {
         bench.pipeline.flowed(FLOW_BYTES_MIN);
         reported.extend(bench.pipeline.tick().finished.into_iter().filter_map(Finished::send));
     }
     let [answers] = reported.as_slice() else { panic!("once: {reported:?}") };
-    assert_eq!((answers.missed.len(), answers.replies.len()), (20, 1));
+    assert_eq!((answers.missed.len(), answers.replies.len()), (20, 0));
     assert_eq!(answers.fault, Some(LinkFault::TimedOut));
 }

@@ -192,12 +192,20 @@ mod tests {
         Validity { now: UnixMs(100), ttl_ms: 1000, flush_mark: version(2) }
     }
 
+    /// What is written at this time: a delete, a value, or one that expires.
+    fn content(at_ms: u64) -> (Option<&'static [u8]>, Option<UnixMs>) {
+        match at_ms % 3 {
+            0 => (None, None),
+            1 => (Some(b"v"), None),
+            _ => (Some(b"v"), Some(UnixMs(5000 + at_ms))),
+        }
+    }
+
     /// A batch as it leaves for a peer: writes at the given times, and a read between.
     fn batch(stamps_ms: &[u64]) -> Bytes {
         let mut batch = RequestBatch::new();
         for &at_ms in stamps_ms {
-            let expires_at = Some(UnixMs(5000 + at_ms)).filter(|_| at_ms % 2 == 0);
-            let value = Some(b"v".as_slice()).filter(|_| at_ms % 3 != 0);
+            let (value, expires_at) = content(at_ms);
             batch.push(&PeerRequest::Write { key: b"k", value, version: version(at_ms), expires_at });
             batch.push(&PeerRequest::Read { key: b"k" });
         }
@@ -205,8 +213,7 @@ mod tests {
     }
 
     fn copy(at_ms: u64) -> Vec<u8> {
-        let expires_at = Some(UnixMs(5000 + at_ms)).filter(|_| at_ms % 2 == 0 && at_ms % 3 != 0);
-        let value = Some(b"v".as_slice()).filter(|_| at_ms % 3 != 0);
+        let (value, expires_at) = content(at_ms);
         let mut out = Vec::new();
         PeerRequest::Copy { key: b"k", value, version: version(at_ms), expires_at }.encode(&mut out);
         out
@@ -215,12 +222,12 @@ mod tests {
     #[test]
     fn unanswered_writes_that_are_owed_become_copies() {
         let hints = Hints::new(3);
-        hints.owe(PEER, batch(&[3, 4, 5, 6]), 2, validity(), |owed| owed != version(5));
-        assert_eq!(hints.status(PEER, UnixMs(104)).count, 2, "3 was answered, 5 was not acknowledged");
+        hints.owe(PEER, batch(&[3, 4, 5, 6, 8]), 2, validity(), |owed| owed != version(5));
+        assert_eq!(hints.status(PEER, UnixMs(104)).count, 3, "3 was answered, 5 was not acknowledged");
         assert_eq!(hints.status(NodeIndex(2), UnixMs(104)), HintStatus::default());
         let sent = hints.next_batch(PEER, validity(), usize::MAX);
-        assert_eq!(sent.bytes(), [copy(4), copy(6)].concat(), "a tombstone has no expiry");
-        assert_eq!(hints.answered(PEER, &[PeerReply::Ok, PeerReply::Ok]), 2);
+        assert_eq!(sent.bytes(), [copy(4), copy(6), copy(8)].concat());
+        assert_eq!(hints.answered(PEER, &[PeerReply::Ok, PeerReply::Ok, PeerReply::Ok]), 3);
         assert_eq!(hints.bytes.load(Ordering::Relaxed), 0);
     }
 

@@ -219,7 +219,9 @@ mod tests {
 
     fn queue_of(stamps_ms: &[u64]) -> HintQueue {
         let mut queue = HintQueue::default();
-        stamps_ms.iter().for_each(|&at_ms| queue.push(hint(at_ms), ROOM));
+        for &at_ms in stamps_ms {
+            queue.push(hint(at_ms), ROOM);
+        }
         queue
     }
 
@@ -316,7 +318,7 @@ mod tests {
         let mut queue = HintQueue::default();
         (0..10_000).for_each(|at_ms| queue.push(hint(at_ms), ROOM));
         assert!(queue.bytes() >= queue.waiting.capacity() * size_of::<Hint>());
-        while queue.next_batch(valid_at(0), 1000).len() > 0 {
+        while !queue.next_batch(valid_at(0), 1000).is_empty() {
             let replies = vec![PeerReply::Ok; queue.taken.len()];
             queue.answered(&replies);
         }
