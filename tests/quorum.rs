@@ -10,6 +10,10 @@ mod expiry;
 mod flushes;
 #[path = "quorum/health.rs"]
 mod health;
+#[path = "quorum/hints.rs"]
+mod hints;
+#[path = "quorum/read_repair.rs"]
+mod read_repair;
 #[path = "quorum/reads.rs"]
 mod reads;
 #[path = "quorum/restarts.rs"]

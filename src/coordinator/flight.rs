@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -48,8 +49,13 @@ pub(super) struct Mail {
 
 impl<'a> Flight<'a> {
     pub(super) fn launch(coordinator: &'a ConsistentHashingKvStore, operations: Vec<Operation>, now: UnixMs) -> Self {
-        let undecided = operations.len();
-        let steps: Vec<_> = operations.into_iter().map(|operation| Passenger::new(coordinator, operation)).collect();
+        let steps = operations.into_iter().map(|operation| Passenger::new(coordinator, operation)).collect();
+        Self::carry(coordinator, steps, now)
+    }
+
+    /// Sends operations on their way.
+    pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Self {
+        let undecided = steps.len();
         let mut outbox = Outbox::for_all(&steps);
         let debts = Debts::default();
         let mut flight = Self { coordinator, steps, mail: SmallVec::new(), undecided, ticket: None, debts };
@@ -323,6 +329,7 @@ impl<'a> Flight<'a> {
                 }
             }
         }
+        coordinator.note_read(progress, *slot, key, now);
         let Journey::Read { progress, .. } = std::mem::replace(journey, Journey::Ended(Outcome::Read(None))) else {
             return;
         };
@@ -330,6 +337,9 @@ impl<'a> Flight<'a> {
     }
 
     fn end(&mut self, operation: usize, outcome: Outcome) {
+        if let Outcome::Failed(QuorumError::Reverted { .. }) = outcome {
+            self.coordinator.replica.convergence.reverted_writes.fetch_add(1, Ordering::Relaxed);
+        }
         self.steps[operation].journey = Journey::Ended(outcome);
         self.undecided -= 1;
     }

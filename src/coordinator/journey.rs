@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::quorum::Quorum;
 use super::read::ReadProgress;
 use super::write::WriteProgress;
 use super::{ConsistentHashingKvStore, Operation, OperationKind, Outcome};
@@ -64,6 +65,17 @@ impl Passenger {
             coordinator.forwarded.fetch_add(1, Ordering::Relaxed);
         }
         Self { slot, key, journey }
+    }
+
+    /// A read of all replicas within reach, which leaves the newest record on each. `None` if there is nothing to
+    /// compare.
+    pub(super) fn comparison(coordinator: &ConsistentHashingKvStore, slot: Slot, key: Bytes) -> Option<Self> {
+        let order = coordinator.reading_order(slot);
+        let reachable: SmallVec<[bool; 5]> = order.iter().map(|&node| coordinator.counts(node, slot)).collect();
+        let all: u16 = reachable.iter().map(|&reachable| u16::from(reachable)).sum();
+        let quorum = Quorum { replicas: coordinator.quorum.replicas, write: all, read: all };
+        let progress = Box::new(ReadProgress::new(quorum, reachable.into_iter()));
+        (all > 1).then_some(Self { slot, key, journey: Journey::Read { progress, order } })
     }
 
     /// How it ended.

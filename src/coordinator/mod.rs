@@ -14,6 +14,7 @@ mod open_writes;
 mod outbox;
 mod quorum;
 mod read;
+mod read_repair;
 mod roster;
 mod write;
 
@@ -31,6 +32,7 @@ use crate::time::UnixMs;
 use crate::version::Version;
 
 use open_writes::OpenWrites;
+use read_repair::ReadRepair;
 
 pub use flight::Flight;
 pub use quorum::Quorum;
@@ -144,6 +146,8 @@ pub struct ConsistentHashingKvStore {
     gate: Mutex<OpenWrites>,
     /// Operations for which another node had to be asked because this one is no replica of the key.
     forwarded: AtomicU64,
+    /// Reads of one replica that are to be compared with the others.
+    read_repair: ReadRepair,
 }
 
 impl ConsistentHashingKvStore {
@@ -153,7 +157,9 @@ impl ConsistentHashingKvStore {
         let config = &replica.config;
         let quorum =
             Quorum { replicas: config.replication_factor, write: config.write_quorum, read: config.read_quorum };
-        Self { peers, quorum, gate: Mutex::default(), forwarded: AtomicU64::new(0), replica }
+        let is_compared = config.read_quorum == 1 && config.replication_factor > 1;
+        let read_repair = ReadRepair::new(if is_compared { config.read_repair_chance } else { 0.0 });
+        Self { peers, quorum, gate: Mutex::default(), forwarded: AtomicU64::new(0), read_repair, replica }
     }
 
     /// What is owed to `peer` of the writes that it missed.
@@ -181,10 +187,14 @@ impl ConsistentHashingKvStore {
             return None;
         }
         let alone = self.quorum.replicas == 1;
-        self.replica.store.read(slot, key, now, |lookup| match lookup {
+        let answer = self.replica.store.read(slot, key, now, |lookup| match lookup {
             Lookup::Missing if !alone => None,
             lookup => Some(found(lookup)),
-        })
+        });
+        if answer.is_some() {
+            self.read_repair.note(slot, key, now);
+        }
+        answer
     }
 
     /// Serves a write on the spot if this node is the key's only replica. `None`: it has to be launched.

@@ -120,6 +120,16 @@ pub(crate) struct ReadProgress {
     phase: Phase,
     round: u8,
     reason: Option<String>,
+    disagreement: Disagreement,
+}
+
+/// What a read found out about replicas that are not equal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Disagreement {
+    /// Answers that were older than the newest one.
+    pub(crate) stale: u64,
+    /// Replicas behind them that took the newest record.
+    pub(crate) repaired: u64,
 }
 
 impl ReadProgress {
@@ -135,12 +145,23 @@ impl ReadProgress {
             phase: Phase::Asking,
             round: 0,
             reason: None,
+            disagreement: Disagreement::default(),
         }
     }
 
     /// The present round; answers to earlier ones are told apart by it.
     pub(crate) fn round(&self) -> u8 {
         self.round
+    }
+
+    /// Whether the first record that is found answers.
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.quorum.read == 1
+    }
+
+    /// What it found out so far about replicas that are not equal.
+    pub(crate) fn disagreement(&self) -> Disagreement {
+        self.disagreement
     }
 
     /// Takes `replica`'s answer of the given round.
@@ -166,7 +187,11 @@ impl ReadProgress {
         }
         *outstanding -= 1;
         match answer {
-            WriteBackAnswer::Held => *holders += 1,
+            WriteBackAnswer::Held => {
+                *holders += 1;
+                let had_answered = matches!(self.replicas[replica], Replica::Missing | Replica::Found(_));
+                self.disagreement.repaired += u64::from(had_answered);
+            }
             WriteBackAnswer::Newer => {
                 self.newer = true;
                 self.first.retain(|at| *at != replica);
@@ -192,10 +217,11 @@ impl ReadProgress {
             Replica::Found(found) => Some(found.clone()),
             _ => None,
         });
+        let missing = self.count(&Replica::Missing);
         if found.is_some() {
+            self.disagreement.stale += u64::from(missing);
             return self.done(ReadOutcome::Answer(found));
         }
-        let missing = self.count(&Replica::Missing);
         if self.count(&Replica::Awaited) > 0 {
             return ReadVerdict::Wait;
         }
@@ -233,6 +259,7 @@ impl ReadProgress {
     fn confirm(&mut self, newest: Found) -> ReadVerdict {
         let holds = |replica: &Replica| matches!(replica, Replica::Found(found) if found.version == newest.version);
         let holders = self.replicas.iter().filter(|replica| holds(replica)).count();
+        self.disagreement.stale += u64::from(self.answers()) - holders as u64;
         if holders >= usize::from(self.quorum.write) {
             return self.done(ReadOutcome::Answer(Some(newest)));
         }
@@ -319,122 +346,5 @@ fn narrow(count: usize) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ring::NodeIndex;
-    use crate::version::{Hlc, StartNumber};
-
-    fn found(hlc: u64, value: Option<&'static str>) -> Found {
-        let version = Version::new(Hlc(hlc), NodeIndex(0), StartNumber::FIRST);
-        Found { version, expires_at: None, value: value.map(|value| Bytes::from_static(value.as_bytes())) }
-    }
-
-    fn down() -> ReadAnswer {
-        ReadAnswer::Uncounted("down".into())
-    }
-
-    fn ask(replicas: &[usize]) -> ReadVerdict {
-        ReadVerdict::Ask(replicas.into())
-    }
-
-    fn read_of_three(write: u16, read: u16, reachable: [bool; 3]) -> ReadProgress {
-        ReadProgress::new(Quorum { replicas: 3, write, read }, reachable.into_iter())
-    }
-
-    #[test]
-    fn first_record_answers_a_read_of_one() {
-        let mut progress = read_of_three(2, 1, [true; 3]);
-        assert_eq!(progress.verdict(), ask(&[0]));
-        assert_eq!(progress.verdict(), ReadVerdict::Wait);
-        progress.answered(0, 0, ReadAnswer::Found(found(1, Some("x"))));
-        assert_eq!(progress.verdict(), ReadVerdict::Done);
-        assert_eq!(progress.into_outcome(), ReadOutcome::Answer(Some(found(1, Some("x")))));
-    }
-
-    #[test]
-    fn nil_is_said_only_when_every_reachable_replica_has_none() {
-        let mut progress = read_of_three(2, 1, [true, false, true]);
-        assert_eq!(progress.verdict(), ask(&[0]));
-        progress.answered(0, 0, ReadAnswer::Missing);
-        assert_eq!(progress.verdict(), ask(&[2]));
-        progress.answered(2, 0, ReadAnswer::Missing);
-        assert_eq!(progress.verdict(), ReadVerdict::Done);
-        assert_eq!(progress.into_outcome(), ReadOutcome::Answer(None));
-    }
-
-    #[test]
-    fn a_replica_that_fails_is_replaced_by_the_next() {
-        let mut progress = read_of_three(2, 1, [true; 3]);
-        assert_eq!(progress.verdict(), ask(&[0]));
-        progress.answered(0, 0, down());
-        assert_eq!(progress.verdict(), ask(&[1]));
-        progress.answered(1, 0, ReadAnswer::Found(found(4, None)));
-        assert_eq!(progress.verdict(), ReadVerdict::Done, "a tombstone is an answer");
-        assert_eq!(progress.into_outcome(), ReadOutcome::Answer(Some(found(4, None))));
-    }
-
-    #[test]
-    fn nobody_reachable_is_no_quorum_and_never_nil() {
-        let mut progress = read_of_three(2, 1, [false; 3]);
-        assert_eq!(progress.verdict(), ReadVerdict::Done);
-        assert_eq!(progress.into_outcome(), ReadOutcome::NoQuorum { answers: 0, reason: None });
-    }
-
-    #[test]
-    fn newest_of_a_read_quorum_that_a_write_quorum_holds_needs_no_write_back() {
-        let mut progress = read_of_three(2, 2, [true; 3]);
-        assert_eq!(progress.verdict(), ask(&[0, 1]));
-        progress.answered(0, 0, ReadAnswer::Found(found(5, Some("x"))));
-        assert_eq!(progress.verdict(), ReadVerdict::Wait);
-        progress.answered(1, 0, ReadAnswer::Found(found(5, Some("x"))));
-        assert_eq!(progress.verdict(), ReadVerdict::Done);
-    }
-
-    #[test]
-    fn newest_is_written_back_to_a_write_quorum_before_it_is_answered() {
-        let mut progress = read_of_three(2, 2, [true; 3]);
-        assert_eq!(progress.verdict(), ask(&[0, 1]));
-        progress.answered(0, 0, ReadAnswer::Missing);
-        progress.answered(1, 0, ReadAnswer::Found(found(5, Some("x"))));
-        assert_eq!(progress.verdict(), ReadVerdict::WriteBack(found(5, Some("x")), SmallVec::from_slice(&[0, 2])));
-        progress.written_back(0, 0, WriteBackAnswer::Uncounted("syncing".into()));
-        assert_eq!(progress.verdict(), ReadVerdict::Wait);
-        progress.written_back(2, 0, WriteBackAnswer::Held);
-        assert_eq!(progress.verdict(), ReadVerdict::Done);
-        assert_eq!(progress.into_outcome(), ReadOutcome::Answer(Some(found(5, Some("x")))));
-    }
-
-    #[test]
-    fn a_replica_with_something_newer_makes_it_read_again() {
-        let mut progress = read_of_three(3, 2, [true; 3]);
-        assert_eq!(progress.verdict(), ask(&[0, 1]));
-        progress.answered(0, 0, ReadAnswer::Found(found(5, Some("x"))));
-        progress.answered(1, 0, ReadAnswer::Found(found(5, Some("x"))));
-        assert_eq!(progress.verdict(), ReadVerdict::WriteBack(found(5, Some("x")), SmallVec::from_slice(&[2])));
-        progress.written_back(2, 0, WriteBackAnswer::Newer);
-        assert_eq!(progress.verdict(), ask(&[2, 0]), "the one with something newer first");
-        assert_eq!(progress.round(), 1);
-        progress.answered(0, 0, ReadAnswer::Missing);
-        assert_eq!(progress.verdict(), ReadVerdict::Wait, "an answer of the round before does not count");
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_written_back_is_not_answered() {
-        let mut progress = read_of_three(3, 2, [true, true, false]);
-        assert_eq!(progress.verdict(), ask(&[0, 1]));
-        (0..2).for_each(|replica| progress.answered(replica, 0, ReadAnswer::Found(found(5, Some("x")))));
-        assert_eq!(progress.verdict(), ReadVerdict::WriteBack(found(5, Some("x")), SmallVec::new()));
-        assert_eq!(progress.verdict(), ReadVerdict::Done);
-        assert_eq!(progress.into_outcome(), ReadOutcome::NotWrittenBack { holders: 2, reason: None });
-    }
-
-    #[test]
-    fn too_few_answers_are_no_quorum() {
-        let mut progress = read_of_three(2, 2, [true, true, false]);
-        assert_eq!(progress.verdict(), ask(&[0, 1]));
-        progress.answered(0, 0, ReadAnswer::Found(found(5, Some("x"))));
-        progress.answered(1, 0, down());
-        assert_eq!(progress.verdict(), ReadVerdict::Done);
-        assert_eq!(progress.into_outcome(), ReadOutcome::NoQuorum { answers: 1, reason: Some("down".into()) });
-    }
-}
+#[path = "read_tests.rs"]
+mod tests;

@@ -158,6 +158,8 @@ impl Node {
         self.spawn_background(sync::run(Arc::clone(&store.replica), Arc::clone(&store.peers)));
         self.spawn_background(hints::run(Arc::clone(&store.replica), Arc::clone(&store.peers)));
         self.spawn_background(janitor::run(Arc::clone(&store.replica)));
+        let server = Arc::clone(&self.server);
+        self.spawn_background(async move { server.store.repair_reads().await });
         self.spawn_background(memory::give_back());
     }
 

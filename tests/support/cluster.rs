@@ -12,7 +12,7 @@ use ringkv::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Ou
 use ringkv::peer::{
     InMemoryCommunicator, InMemoryNetwork, LinkOptions, LinkState, LocalNode, NodeCommunicator, PeerReply, PeerRequest,
 };
-use ringkv::replica::{Replica, hints, janitor, sync};
+use ringkv::replica::{HintStatus, Replica, hints, janitor, sync};
 use ringkv::ring::{NodeId, NodeIndex, Slot};
 use ringkv::time::{UnixMs, WallClock};
 use ringkv::version::Version;
@@ -201,6 +201,8 @@ impl TestCluster {
         spawn_until(&died, hints::run(Arc::clone(&replica), Arc::clone(&peers)));
         spawn_until(&died, janitor::run(Arc::clone(&replica)));
         let store = Arc::new(ConsistentHashingKvStore::new(replica, peers));
+        let reads = Arc::clone(&store);
+        spawn_until(&died, async move { reads.repair_reads().await });
         self.nodes.lock().expect("no test panics with it")[node] = Some(TestNode { store, died });
     }
 
@@ -287,6 +289,19 @@ impl TestCluster {
     /// What `node` shows of a key, without being seen to look.
     pub(crate) fn version_at(&self, node: usize, key: &str) -> Option<Version> {
         self.node(node).replica().store.version_of(slot(key), key.as_bytes())
+    }
+
+    /// What `from` owes to `to`.
+    pub(crate) fn hints(&self, from: usize, to: usize) -> HintStatus {
+        self.node(from).store.hint_status(index(to))
+    }
+
+    /// Waits until no running node owes anything to `node`.
+    pub(crate) async fn until_paid(&self, node: usize) {
+        self.until("all hints are delivered", |cluster| {
+            cluster.running().into_iter().all(|other| other == node || cluster.hints(other, node).count == 0)
+        })
+        .await;
     }
 
     /// What `node` itself shows of a key. Counts as a read there.

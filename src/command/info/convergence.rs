@@ -55,8 +55,8 @@ fn agreement_with(_: &Replica, _: NodeIndex) -> Option<PeerAgreement> {
 }
 
 /// What this node owes to `peer`.
-fn hints_owed(_: &ConsistentHashingKvStore, _: NodeIndex) -> Option<HintStatus> {
-    None
+fn hints_owed(store: &ConsistentHashingKvStore, peer: NodeIndex) -> Option<HintStatus> {
+    Some(store.hint_status(peer))
 }
 
 /// What is known of a peer, each field behind a comma.
