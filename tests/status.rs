@@ -80,6 +80,10 @@ fn a_cluster_is_converged_then_degraded_then_unavailable_as_nodes_die() {
         "{shown:?}"
     );
 
+    let json = status(&["--addr", &address(&cluster, 0), "--json"]);
+    assert!(json.text.starts_with("{\"verdict\":\"UNAVAILABLE\",") && json.text.lines().count() == 1, "{json:?}");
+    assert!(json.text.contains("\"id\":\"node-2\"") && json.exit_code == Some(2), "{json:?}");
+
     // The file leads to whoever is left.
     let config = cluster.config.to_str().unwrap().to_owned();
     assert_eq!(status(&["--config", &config]).state_of("node-1"), Some("alive"));

@@ -21,15 +21,22 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the file";
 
 const STATUS_EXIT_CODES: &str = "\
-Any node will do: the others are learnt from it. A node's state is what most of the nodes that answer say of it.
-share: of all slots; caught up: since its last start; clock: ahead of the others'; owed: writes that it missed and that
-others keep for it; lag: since its replicas were last seen to be equal to the others'.
+Any node will do: the others are learnt from it. A node's state is what most of those that answer say of it.
+
+Columns:
+  keys       that it holds
+  share      of all slots
+  caught up  with the others since its last start
+  clock      ahead of the others'
+  owed       writes that it missed and that others keep for it
+  lag        since all its slots were last seen to be equal to the others'
 
 Exit codes:
   0  converged: all nodes are alive, and nothing is known to differ
   1  repairing or degraded: every key still has the replicas for its writes and reads
-  2  UNAVAILABLE: some keys have too few replicas, or no node answers; also a mistake in the arguments
-With --watch, 0 after Ctrl-C";
+  2  UNAVAILABLE: some keys have too few replicas, or no node answers
+  2  a mistake in the arguments or the file
+With --watch: 0 after Ctrl-C";
 
 /// A Redis-protocol server made of equal nodes on a consistent-hash ring: no leader, no failover.
 ///

@@ -5,7 +5,8 @@
 //! Cluster has one master per slot and replicas that do not take writes; here all replicas of a slot are equal. So the
 //! "master" is merely the first of the slot's preference list that this node can reach: when a node dies, clients
 //! that ask again are told the next one, without a failover. Nodes that this node cannot reach come last where Redis
-//! names failed nodes too (NODES, SHARDS), and are left out where it does not (SLOTS).
+//! names failed nodes too (NODES, SHARDS), and are left out where it does not (SLOTS). One that is slow to
+//! answer is marked as Redis marks it, `fail?`, and keeps its place: it may be all right in a moment.
 //!
 //! Node ids are 40 hexadecimal digits made of the node's name, so every node tells the same.
 

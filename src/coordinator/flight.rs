@@ -417,7 +417,10 @@ impl ConsistentHashingKvStore {
         if let Some(here) = order.iter().position(|&node| node == self.replica.index) {
             order[..=here].rotate_right(1);
         }
-        order.sort_by_key(|&node| node != self.replica.index && self.peers.health(node) == Health::Suspect);
+        let is_quick = |node: &NodeIndex| *node == self.replica.index || self.peers.health(*node) != Health::Suspect;
+        let (mut order, suspects): (SmallVec<[NodeIndex; 5]>, SmallVec<[NodeIndex; 5]>) =
+            order.into_iter().partition(is_quick);
+        order.extend(suspects);
         order
     }
 

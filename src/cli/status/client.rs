@@ -12,6 +12,7 @@ use tokio_util::codec::Decoder;
 
 use super::report::Report;
 use crate::codec::{DecodeLimits, ReplyDecoder, ReplyFrame};
+use crate::config::NODES_MAX;
 
 /// INFO ring convergence.
 const REQUEST: &[u8] = b"*3\r\n$4\r\nINFO\r\n$4\r\nring\r\n$11\r\nconvergence\r\n";
@@ -35,7 +36,7 @@ pub(super) async fn survey(seeds: &[String], timeout: Duration) -> Survey {
 }
 
 impl Survey {
-    /// The addresses of nodes that are known by others alone.
+    /// The addresses of nodes that are known by others alone; no cluster has more than so many.
     fn unasked(&self) -> Vec<String> {
         let mut known: Vec<&String> =
             self.reports.values().flat_map(|report| report.peers.values()).map(|peer| &peer.address).collect();
@@ -48,7 +49,7 @@ impl Survey {
             !views.into_iter().any(|(id, peer)| peer.address == **address && heard.contains(&id.as_str()))
         };
         let unasked = known.into_iter().filter(|address| !self.silent.contains_key(*address)).filter(by_id);
-        unasked.cloned().collect()
+        unasked.take(NODES_MAX).cloned().collect()
     }
 
     async fn ask(&mut self, addresses: Vec<String>, timeout: Duration) {
@@ -62,6 +63,8 @@ impl Survey {
         }
         while let Some(joined) = tasks.join_next().await {
             match joined {
+                // One node may have been asked by two addresses, and has one voice.
+                Ok((_, Ok(report))) if self.reports.values().any(|known| known.id == report.id) => {}
                 Ok((address, Ok(report))) => drop(self.reports.insert(address, report)),
                 Ok((address, Err(reason))) => drop(self.silent.insert(address, reason)),
                 // A task that panicked heard nothing.
@@ -137,6 +140,14 @@ mod tests {
             assert!(survey.silent[&address].contains(reason), "{survey:?}");
             assert!(survey.reports.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_asked_by_two_addresses_has_one_voice() {
+        let answer = b"$9\r\nnode_id:a\r\n".as_slice();
+        let addresses = [server(answer).await, server(answer).await];
+        let survey = survey(&addresses, Duration::from_secs(10)).await;
+        assert_eq!((survey.reports.len(), survey.silent.len()), (1, 0));
     }
 
     #[tokio::test]

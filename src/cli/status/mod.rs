@@ -5,6 +5,7 @@
 //! decided by a plain function ([`verdict`]). Everything needed is in INFO, so this is an ordinary client.
 
 mod client;
+mod json;
 mod report;
 mod table;
 mod verdict;
@@ -37,6 +38,9 @@ pub struct StatusArguments {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub watch: Option<u64>,
+    /// Show one line of JSON instead, for programs
+    #[arg(long)]
+    pub json: bool,
     /// How long to wait for each node, in milliseconds
     #[arg(long, value_name = "MS", default_value = "1000", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub timeout: u64,
@@ -46,12 +50,13 @@ pub struct StatusArguments {
 pub(super) fn run(arguments: &StatusArguments, config: Option<&Path>) -> Result<u8, Failure> {
     let seeds = seeds(arguments, config)?;
     let timeout = Duration::from_millis(arguments.timeout);
+    let form = if arguments.json { Form::Json } else { Form::Table };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(&error))?;
     runtime.block_on(async {
         match arguments.watch {
-            None => show_once(&seeds, timeout).await,
-            Some(seconds) => watch(&seeds, timeout, Duration::from_secs(seconds)).await,
+            None => show_once(look(&seeds, timeout, form).await),
+            Some(seconds) => watch(async || look(&seeds, timeout, form).await.0, Duration::from_secs(seconds)).await,
         }
     })
 }
@@ -75,8 +80,7 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-async fn show_once(seeds: &[String], timeout: Duration) -> Result<u8, Failure> {
-    let (text, exit_code) = look(seeds, timeout).await;
+fn show_once((text, exit_code): (String, u8)) -> Result<u8, Failure> {
     match write(&text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed(&error)),
         _ => Ok(exit_code),
@@ -84,7 +88,7 @@ async fn show_once(seeds: &[String], timeout: Duration) -> Result<u8, Failure> {
 }
 
 /// Shows the status until Ctrl-C, or until nobody reads it any more. A node that cannot be asked now may be there later.
-async fn watch(seeds: &[String], timeout: Duration, period: Duration) -> Result<u8, Failure> {
+async fn watch(look: impl AsyncFn() -> String, period: Duration) -> Result<u8, Failure> {
     let frames = async {
         let is_terminal = io::stdout().is_terminal();
         let mut rounds = tokio::time::interval(period);
@@ -92,8 +96,8 @@ async fn watch(seeds: &[String], timeout: Duration, period: Duration) -> Result<
         let mut is_first = true;
         loop {
             rounds.tick().await;
-            let (text, _) = look(seeds, timeout).await;
-            let shown = if is_terminal { screen(&text, is_first) } else { format!("{text}\n") };
+            let text = look().await;
+            let shown = if is_terminal { screen(&text, is_first) } else { text };
             is_first = false;
             match write(&shown) {
                 Ok(()) => {}
@@ -110,12 +114,21 @@ async fn watch(seeds: &[String], timeout: Duration, period: Duration) -> Result<
 }
 
 /// The text to show now, and the exit code that goes with it.
-async fn look(seeds: &[String], timeout: Duration) -> (String, u8) {
+async fn look(seeds: &[String], timeout: Duration, form: Form) -> (String, u8) {
     let survey = survey(seeds, timeout).await;
-    match assess(&survey) {
-        Some(assessment) => (table::text(&assessment), assessment.verdict.exit_code()),
-        None => (table::nobody(&survey), UNAVAILABLE),
+    match (assess(&survey), form) {
+        (Some(assessment), Form::Table) => (table::text(&assessment), assessment.verdict.exit_code()),
+        (Some(assessment), Form::Json) => (json::text(&assessment), assessment.verdict.exit_code()),
+        (None, Form::Table) => (table::nobody(&survey), UNAVAILABLE),
+        (None, Form::Json) => (json::nobody(&survey), UNAVAILABLE),
     }
+}
+
+/// How the status is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    Table,
+    Json,
 }
 
 /// `text` in place of what the terminal shows: each line over the former one, so that nothing flickers.
@@ -137,6 +150,7 @@ mod tests {
         StatusArguments {
             addresses: addresses.iter().map(|&text| text.to_owned()).collect(),
             watch: None,
+            json: false,
             timeout: 100,
         }
     }
@@ -167,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_nobody_listens_the_text_says_what_to_do() {
-        let (text, exit_code) = look(&["127.0.0.1:1".to_owned()], Duration::from_secs(5)).await;
+        let (text, exit_code) = look(&["127.0.0.1:1".to_owned()], Duration::from_secs(5), Form::Table).await;
         assert_eq!(exit_code, 2);
         assert!(text.starts_with("UNAVAILABLE: no node answers") && text.contains("--addr"), "{text}");
     }

@@ -17,6 +17,17 @@ pub(super) enum NodeState {
     Down,
 }
 
+impl NodeState {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Syncing => "syncing",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// One node's INFO.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Report {

@@ -2,9 +2,12 @@
 
 use super::client::Survey;
 use super::report::NodeState;
-use super::verdict::{Assessment, Row, Verdict};
+use super::verdict::{Assessment, Row};
 use crate::ring::SLOT_COUNT;
 
+/// What to do where nobody answers.
+pub(super) const NOBODY: &str =
+    "no node answers; start one, or name one with --addr host:port or all with --config FILE";
 /// In place of what is not known.
 const UNKNOWN: &str = "-";
 const HEADS: [&str; COLUMNS] = ["node", "address", "state", "keys", "share", "caught up", "clock", "owed", "lag"];
@@ -18,23 +21,14 @@ pub(super) fn text(assessment: &Assessment) -> String {
     let mut lines = vec![HEADS.map(str::to_owned)];
     lines.extend(rows.iter().map(cells));
     let table = aligned(&lines);
-    format!("cluster {cluster}: {} nodes, N={n}, W={w}, R={r}\n\n{table}\n{}\n", rows.len(), line(verdict))
+    let verdict = format!("{}: {}", verdict.word(), verdict.reason());
+    format!("cluster {cluster}: nodes = {}, N={n}, W={w}, R={r}\n\n{table}\n{verdict}\n", rows.len())
 }
 
 /// Nobody answered: who was asked, and what to do.
 pub(super) fn nobody(survey: &Survey) -> String {
     let asked: Vec<String> = survey.silent.iter().map(|(address, reason)| format!("  {address}: {reason}\n")).collect();
-    let advice = "start a node, or name one with --addr host:port or all with --config FILE";
-    format!("UNAVAILABLE: no node answers; {advice}\n{}", asked.concat())
-}
-
-fn line(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Converged(text) => format!("converged: {text}"),
-        Verdict::Repairing(text) => format!("repairing: {text}"),
-        Verdict::Degraded(text) => format!("degraded: {text}"),
-        Verdict::Unavailable(text) => format!("UNAVAILABLE: {text}"),
-    }
+    format!("UNAVAILABLE: {NOBODY}\n{}", asked.concat())
 }
 
 fn cells(row: &Row) -> [String; COLUMNS] {
@@ -54,12 +48,7 @@ fn cells(row: &Row) -> [String; COLUMNS] {
 
 /// The state; in brackets if the node itself says nothing to it.
 fn state(row: &Row) -> String {
-    let word = match row.state {
-        NodeState::Alive => "alive",
-        NodeState::Suspect => "suspect",
-        NodeState::Syncing => "syncing",
-        NodeState::Down => "down",
-    };
+    let word = row.state.word();
     match (row.state, &row.silent) {
         (NodeState::Down, _) | (_, None) => word.to_owned(),
         (_, Some(_)) => format!("({word})"),
@@ -98,6 +87,7 @@ fn aligned(lines: &[[String; COLUMNS]]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::verdict::Verdict;
     use super::*;
 
     #[test]
@@ -130,7 +120,7 @@ mod tests {
         let assessment =
             Assessment { cluster: "test".to_owned(), quorum: (3, 2, 1), rows: vec![known, unknown], verdict };
         let expected = "\
-cluster test: 2 nodes, N=3, W=2, R=1
+cluster test: nodes = 2, N=3, W=2, R=1
 
 node    address         state   keys   share  caught up  clock        owed    lag
 node-1  127.0.0.1:7001  alive  12345  100.0%       100%  -3 ms  12 (4 KiB)  1.2 s

@@ -55,6 +55,25 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// The word for it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Converged(_) => "converged",
+            Self::Repairing(_) => "repairing",
+            Self::Degraded(_) => "degraded",
+            Self::Unavailable(_) => "UNAVAILABLE",
+        }
+    }
+
+    /// Why.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Converged(reason) | Self::Repairing(reason) | Self::Degraded(reason) | Self::Unavailable(reason) => {
+                reason
+            }
+        }
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Converged(_) => 0,
@@ -199,31 +218,40 @@ fn verdict(first: &Report, reports: &[&Report], rows: &[Row], [lacking_writes, l
 
 /// What is wrong with nodes and their links.
 fn troubles(reports: &[&Report], rows: &[Row]) -> Vec<String> {
-    let mut troubles = Vec::new();
-    let named = |state: NodeState| {
-        rows.iter().filter(move |row| row.state == state).map(|row| row.id.as_str()).collect::<Vec<_>>()
+    let named = |is_so: &dyn Fn(&Row) -> bool| -> Vec<&str> {
+        rows.iter().filter(|row| is_so(row)).map(|row| row.id.as_str()).collect()
     };
-    for (state, one, many) in
-        [(NodeState::Down, "is down", "are down"), (NodeState::Suspect, "is slow to answer", "are slow to answer")]
-    {
-        match named(state).as_slice() {
+    let down = named(&|row| row.state == NodeState::Down);
+    let slow = named(&|row| row.state == NodeState::Suspect && row.silent.is_none());
+    let mut troubles = Vec::new();
+    for (ids, one, many) in [(down, "is down", "are down"), (slow, "is slow to answer", "are slow to answer")] {
+        match ids.as_slice() {
             [] => {}
             [id] => troubles.push(format!("{id} {one}")),
             ids => troubles.push(format!("{} {many}", ids.join(", "))),
         }
     }
-    let up = |row: &&Row| row.state != NodeState::Down;
-    for row in rows.iter().filter(up) {
-        if let Some(reason) = &row.silent {
-            troubles.push(format!("{} does not answer here ({reason}), though other nodes reach it", row.id));
-        }
+    for row in rows.iter().filter(|row| row.state != NodeState::Down) {
+        troubles.extend(silence(row));
         let cut_off = reports.iter().filter(|report| report.view_of(&row.id) == Some(NodeState::Down));
         let cut_off: Vec<&str> = cut_off.map(|report| report.id.as_str()).collect();
         if !cut_off.is_empty() {
-            troubles.push(format!("{} does not reach {}", cut_off.join(", "), row.id));
+            let verb = if cut_off.len() == 1 { "does" } else { "do" };
+            troubles.push(format!("{} {verb} not reach {}", cut_off.join(", "), row.id));
         }
     }
     troubles
+}
+
+/// What to say of a node that the others do not miss but that did not answer here.
+fn silence(row: &Row) -> Option<String> {
+    let (id, reason) = (&row.id, row.silent.as_ref()?);
+    Some(match row.state {
+        NodeState::Suspect => format!("{id} does not answer ({reason})"),
+        NodeState::Alive | NodeState::Syncing | NodeState::Down => {
+            format!("{id} does not answer here ({reason}), though other nodes reach it")
+        }
+    })
 }
 
 /// What is known to differ.

@@ -78,6 +78,13 @@ fn a_suspect_is_trouble_and_counts() {
 }
 
 #[test]
+fn a_suspect_that_does_not_answer_here_either_is_told_once() {
+    let answers = [(1, info(1, &[(2, "suspect"), (3, "alive")])), (3, info(3, &[(1, "alive"), (2, "suspect")]))];
+    let Verdict::Degraded(text) = assessed(&answers).verdict else { panic!("it does not answer") };
+    assert_eq!(text, "node-2 does not answer (no answer), writes and reads go on (3 of 3 nodes, W=2)");
+}
+
+#[test]
 fn a_node_that_catches_up_is_repaired_and_counts_for_nothing() {
     let mut answers = all(["syncing", "alive"], UP, ["alive", "syncing"]);
     answers[1].1.push_str("slots_syncing:1000\r\nsync_percent:93\r\n");
