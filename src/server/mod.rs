@@ -26,6 +26,11 @@ use crate::time::WallClock;
 /// How long running commands may take to finish once the node was told to stop, and its tasks after that.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a node that stops waits for its peers to take what it has sent them.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it looks.
+const SETTLE_LOOK: Duration = Duration::from_millis(5);
+
 /// Why the node could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -169,18 +174,35 @@ impl Node {
         self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
     }
 
-    /// Stops accepting, lets running commands finish and their replies leave, then ends every task.
+    /// Stops accepting, lets running commands finish and their replies leave, and the last copies of what they wrote
+    /// arrive, then ends every task.
     pub async fn stop(self) {
-        for (tracker, stop, what) in
-            [(&self.sessions, &self.stop_sessions, "sessions"), (&self.tasks, &self.stop_tasks, "tasks")]
-        {
-            stop.cancel();
-            tracker.close();
-            if tokio::time::timeout(STOP_TIMEOUT, tracker.wait()).await.is_err() {
-                tracing::warn!(what, left = tracker.len(), "not all ended in time");
+        end(&self.sessions, &self.stop_sessions, "sessions").await;
+        if tokio::time::timeout(SETTLE_TIMEOUT, self.until_links_settle()).await.is_err() {
+            tracing::warn!("not all peers answered in time");
+        }
+        end(&self.tasks, &self.stop_tasks, "tasks").await;
+        tracing::info!("stopped");
+    }
+
+    /// Returns when the peers within reach have answered all that was sent to them: a write is acknowledged before
+    /// its last copies have arrived.
+    async fn until_links_settle(&self) {
+        let (peers, nodes) = (&self.server.store.peers, self.server.store.replica.config.node_indices());
+        for node in nodes {
+            while peers.status(node).is_some_and(|link| link.requests_in_flight > 0) {
+                tokio::time::sleep(SETTLE_LOOK).await;
             }
         }
-        tracing::info!("stopped");
+    }
+}
+
+/// Ends the tasks of `tracker`.
+async fn end(tracker: &TaskTracker, stop: &CancellationToken, what: &str) {
+    stop.cancel();
+    tracker.close();
+    if tokio::time::timeout(STOP_TIMEOUT, tracker.wait()).await.is_err() {
+        tracing::warn!(what, left = tracker.len(), "not all ended in time");
     }
 }
 
