@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::flight::Mail;
+use super::mail::Mail;
 use super::outbox::Step;
 use crate::peer::{Answers, RequestBatch};
 use crate::replica::Replica;

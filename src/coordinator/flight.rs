@@ -4,10 +4,7 @@
 //! pipeline of 64 commands costs each peer about one read and one write. This file only carries: it hands messages
 //! over, gives answers to the state machine of the operation that they belong to, and does what that says next.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -15,13 +12,14 @@ use smallvec::SmallVec;
 use super::answers::{read_answer, read_outcome, revert_answer, write_answer, write_back_answer, write_outcome};
 use super::debts::Debts;
 use super::journey::{Journey, Passenger};
+use super::mail::{Letters, Mail, next_answers, next_answers_soon};
 use super::open_writes::OpenTicket;
 use super::outbox::{Item, Letter, Outbox, Step};
 use super::read::{Found, ReadAnswer, ReadVerdict};
 use super::roster::Roster;
 use super::write::{Before, Verdict, WriteAnswer, WriteProgress};
 use super::{ConsistentHashingKvStore, Operation, Outcome, QuorumError};
-use crate::peer::{Answers, Exchange, Health, LinkFault, PeerReply, PeerRequest};
+use crate::peer::{Answers, Health, LinkFault, PeerReply, PeerRequest};
 use crate::ring::{NodeIndex, Slot};
 use crate::store::Lookup;
 use crate::time::UnixMs;
@@ -31,20 +29,13 @@ use crate::version::{Hlc, StartNumber, Version};
 pub struct Flight<'a> {
     coordinator: &'a ConsistentHashingKvStore,
     steps: Vec<Passenger>,
-    mail: SmallVec<[Mail; 4]>,
+    mail: Letters,
     /// Operations whose outcome is still open.
     undecided: usize,
     /// The claim on the watermark while a write may still be taken back.
     ticket: Option<OpenTicket>,
     /// What replicas missed so far.
     debts: Debts,
-}
-
-/// A letter whose answers are awaited.
-pub(super) struct Mail {
-    pub(super) to: NodeIndex,
-    pub(super) items: Vec<Item>,
-    pub(super) exchange: Exchange,
 }
 
 impl<'a> Flight<'a> {
@@ -58,7 +49,7 @@ impl<'a> Flight<'a> {
         let undecided = steps.len();
         let mut outbox = Outbox::for_all(&steps);
         let debts = Debts::default();
-        let mut flight = Self { coordinator, steps, mail: SmallVec::new(), undecided, ticket: None, debts };
+        let mut flight = Self { coordinator, steps, mail: Letters::new(), undecided, ticket: None, debts };
         let writes = flight.steps.iter().any(|passenger| matches!(passenger.journey, Journey::Write { .. }));
         let mut gate = writes.then(|| coordinator.gate.lock());
         let mut roster = Roster::new(coordinator);
@@ -86,9 +77,15 @@ impl<'a> Flight<'a> {
     /// Waits until every operation has its outcome, and returns them in order.
     pub async fn settle(mut self) -> Vec<Outcome> {
         while self.undecided > 0 {
-            let (to, items, answers) = self.next_answers().await;
+            let next = match self.may_hurry() {
+                false => Some(next_answers(&mut self.mail).await),
+                true => next_answers_soon(&mut self.mail, self.coordinator.replica.config.request_timeout()).await,
+            };
             let now = self.coordinator.replica.wall.now();
-            self.take_answers(to, &items, answers, now);
+            match next {
+                Some((mail, answers)) => self.take_answers(&mail, answers, now),
+                None => self.hurry(now),
+            }
         }
         self.close();
         std::mem::take(&mut self.debts).settle(&self.coordinator.replica, self.mail.drain(..));
@@ -114,38 +111,41 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// The next letter that was answered, or failed.
-    async fn next_answers(&mut self) -> (NodeIndex, Vec<Item>, Answers) {
-        assert!(!self.mail.is_empty(), "an undecided operation awaits an answer");
-        poll_fn(|context| {
-            for position in 0..self.mail.len() {
-                if let Poll::Ready(answers) = Pin::new(&mut self.mail[position].exchange).poll(context) {
-                    let Mail { to, items, .. } = self.mail.swap_remove(position);
-                    return Poll::Ready((to, items, answers));
-                }
-            }
-            Poll::Pending
-        })
-        .await
+    /// Whether a read waits for one replica although others could be asked.
+    fn may_hurry(&self) -> bool {
+        let may = |passenger: &Passenger| matches!(&passenger.journey, Journey::Read { progress, .. } if progress.may_hurry());
+        self.steps.iter().any(may)
     }
 
-    fn take_answers(&mut self, from: NodeIndex, items: &[Item], answers: Answers, now: UnixMs) {
+    /// Asks one replica more for each read that waits for one.
+    fn hurry(&mut self, now: UnixMs) {
+        let mut outbox = Outbox::default();
+        for operation in 0..self.steps.len() {
+            if let Journey::Read { progress, .. } = &mut self.steps[operation].journey {
+                progress.hurry();
+                self.advance_read(operation, &mut outbox, now);
+            }
+        }
+        self.post(outbox);
+    }
+
+    fn take_answers(&mut self, mail: &Mail, answers: Answers, now: UnixMs) {
         let Answers { process, replies, fault, missed } = answers;
-        self.debts.unanswered(from, missed, replies.len());
+        self.debts.unanswered(mail.to, missed, replies.len());
         let mut replies = replies.into_iter();
-        for &item in items {
+        for &item in &mail.items {
             let answer = replies.next().ok_or_else(|| fault.clone().unwrap_or(LinkFault::TimedOut));
             self.coordinator.follow(&answer, now);
             self.take_answer(item, process, answer);
         }
         let mut outbox = Outbox::default();
-        for item in items {
+        for item in &mail.items {
             if matches!(self.steps[item.operation].journey, Journey::Read { .. }) {
                 self.advance_read(item.operation, &mut outbox, now);
             }
         }
         self.post(outbox);
-        if items.iter().any(|item| matches!(item.step, Step::Write { .. } | Step::Revert)) {
+        if mail.items.iter().any(|item| matches!(item.step, Step::Write { .. } | Step::Revert)) {
             self.advance_writes(now);
         }
     }

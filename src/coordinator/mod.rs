@@ -10,6 +10,7 @@ mod cluster_wide;
 mod debts;
 mod flight;
 mod journey;
+mod mail;
 mod open_writes;
 mod outbox;
 mod quorum;

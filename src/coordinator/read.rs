@@ -120,6 +120,8 @@ pub(crate) struct ReadProgress {
     phase: Phase,
     round: u8,
     reason: Option<String>,
+    /// Whether the next verdict may ask one more although answers are awaited.
+    is_hurried: bool,
     disagreement: Disagreement,
 }
 
@@ -145,6 +147,7 @@ impl ReadProgress {
             phase: Phase::Asking,
             round: 0,
             reason: None,
+            is_hurried: false,
             disagreement: Disagreement::default(),
         }
     }
@@ -157,6 +160,16 @@ impl ReadProgress {
     /// Whether the first record that is found answers.
     pub(crate) fn is_of_one(&self) -> bool {
         self.quorum.read == 1
+    }
+
+    /// Whether it waits for one replica although others could be asked.
+    pub(crate) fn may_hurry(&self) -> bool {
+        self.is_of_one() && self.phase == Phase::Asking && self.replicas.contains(&Replica::Idle { reachable: true })
+    }
+
+    /// The answer takes long: with R = 1 the next verdict asks one replica more.
+    pub(crate) fn hurry(&mut self) {
+        self.is_hurried = self.may_hurry();
     }
 
     /// What it found out so far about replicas that are not equal.
@@ -222,7 +235,8 @@ impl ReadProgress {
             self.disagreement.stale += u64::from(missing);
             return self.done(ReadOutcome::Answer(found));
         }
-        if self.count(&Replica::Awaited) > 0 {
+        let is_hurried = std::mem::take(&mut self.is_hurried);
+        if self.count(&Replica::Awaited) > 0 && !is_hurried {
             return ReadVerdict::Wait;
         }
         // One that has none proves nothing: now all the others are asked at once.

@@ -144,3 +144,30 @@ fn a_replica_without_the_record_that_another_has_is_stale_for_a_read_of_one_too(
     assert_eq!(progress.verdict(), ReadVerdict::Done);
     assert_eq!(progress.disagreement(), Disagreement { stale: 1, repaired: 0 });
 }
+
+#[test]
+fn a_read_of_one_in_a_hurry_asks_one_more_and_takes_the_first_answer() {
+    let mut progress = read_of_three(2, 1, [true; 3]);
+    assert_eq!(progress.verdict(), ask(&[0]));
+    assert!(progress.may_hurry());
+    progress.hurry();
+    assert_eq!(progress.verdict(), ask(&[1]));
+    assert_eq!(progress.verdict(), ReadVerdict::Wait);
+    progress.answered(1, 0, down());
+    assert_eq!(progress.verdict(), ReadVerdict::Wait, "0 may answer yet");
+    progress.hurry();
+    assert_eq!(progress.verdict(), ask(&[2]));
+    progress.hurry();
+    assert_eq!(progress.verdict(), ReadVerdict::Wait, "nobody is left");
+    progress.answered(2, 0, ReadAnswer::Found(found(1, Some("x"))));
+    assert_eq!(progress.verdict(), ReadVerdict::Done);
+    assert!(!progress.may_hurry());
+}
+
+#[test]
+fn a_quorum_read_is_never_in_a_hurry() {
+    let mut progress = read_of_three(2, 2, [true; 3]);
+    assert_eq!(progress.verdict(), ask(&[0, 1]));
+    progress.hurry();
+    assert_eq!(progress.verdict(), ReadVerdict::Wait);
+}

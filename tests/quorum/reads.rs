@@ -53,6 +53,19 @@ async fn nil_is_said_only_when_every_replica_within_reach_has_none() {
     assert_eq!(cluster.get(2, "k").await, Reply::value("v"));
 }
 
+/// Node 0, which is asked first, hangs: that must not cost a client of node 4 a whole timeout.
+#[tokio::test(start_paused = true)]
+async fn a_hung_replica_delays_a_read_by_a_fraction_of_the_timeout() {
+    let cluster = Setup::new(5, (3, 2, 1)).start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    assert!(cluster.set(4, &key, "v").await.is_done());
+    cluster.network.freeze(index(0));
+
+    let began = Instant::now();
+    assert_eq!(cluster.get(4, &key).await, Reply::value("v"));
+    assert!(began.elapsed() <= cluster.config.request_timeout() / 4, "{:?}", began.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_replica_within_reach_is_no_quorum_and_never_nil() {
     let cluster = Setup::new(5, (3, 2, 1)).start().await;

@@ -243,10 +243,10 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_for_each_peer_and_in_all() {
-        let one = Hint::new(copy(5).into(), version(5), UnixMs(100)).bytes();
+        let one = Hint::new(copy(4).into(), version(4), UnixMs(100)).bytes();
         let hints = Hints { peer_bytes_max: 3 * one, ..Hints::new(10) };
         for node in 0..10 {
-            hints.owe(NodeIndex(node), batch(&[5, 7, 11, 13]), 0, validity(), |_| true);
+            hints.owe(NodeIndex(node), batch(&[4, 7, 10, 13]), 0, validity(), |_| true);
         }
         let counts = (0..10).map(|node| hints.status(NodeIndex(node), UnixMs(100)).count);
         assert_eq!(counts.collect::<Vec<_>>(), [3, 3, 3, 3, 0, 0, 0, 0, 0, 0]);
