@@ -33,6 +33,9 @@ use crate::codec::DecodeLimits;
 use crate::ring::NodeIndex;
 use crate::time::WallClock;
 
+/// So many batches of a broken link are ended before others have their turn.
+const HANDED_OVER_AT_ONCE: usize = 64;
+
 /// What all links of a node have in common.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
@@ -133,7 +136,7 @@ impl Link {
             }
         });
         stopped.await;
-        self.close(&LinkFault::Lost("this node is shutting down".to_owned()));
+        self.close(&LinkFault::Lost("this node is shutting down".to_owned())).await;
     }
 
     async fn connect_and_serve(&self, backoff: &mut Backoff) {
@@ -145,7 +148,7 @@ impl Link {
                 self.open(&welcome, clock);
                 let opened = Instant::now();
                 let fault = self.serve(stream, reader).await;
-                self.close(&fault);
+                self.close(&fault).await;
                 backoff.link_lived(opened.elapsed());
             }
         }
@@ -170,11 +173,16 @@ impl Link {
     }
 
     /// Ends the connection for everybody: no batch is accepted, then the link is known to be down, then waiters learn.
-    fn close(&self, fault: &LinkFault) {
+    /// There may be a hundred thousand batches that nobody waits for, each of which has to be owed to the peer.
+    async fn close(&self, fault: &LinkFault) {
         let Some(pipeline) = self.pipeline.lock().take() else { return };
         let heard_ticks = u32::try_from(pipeline.pulse().heard).unwrap_or(u32::MAX);
         self.standing.fall(fault, self.options.tick() * heard_ticks);
-        self.hand_over(pipeline.close(fault));
+        let mut finished = pipeline.close(fault).into_iter();
+        while finished.len() > 0 {
+            self.hand_over(finished.by_ref().take(HANDED_OVER_AT_ONCE));
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Carries batches until something breaks.

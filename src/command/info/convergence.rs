@@ -111,8 +111,8 @@ mod tests {
         let text = bench.ask("INFO convergence");
         for line in [
             "# Convergence",
-            "peer0_convergence:id=node-2",
-            "peer1_convergence:id=node-3",
+            "peer0_convergence:id=node-2,hints=0,hint_bytes=0,hint_oldest_ms=0,hints_dropped=0",
+            "peer1_convergence:id=node-3,hints=0,hint_bytes=0,hint_oldest_ms=0,hints_dropped=0",
             "repairs_by_hint:0",
             "repairs_by_read:0",
             "repairs_by_anti_entropy:0",
