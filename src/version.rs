@@ -7,6 +7,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::mutation::{Mutation, is_on};
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
 
@@ -89,7 +90,8 @@ impl Version {
     /// The version of the write that `node` stamped `hlc` in the run `start`.
     #[must_use]
     pub fn new(hlc: Hlc, node: NodeIndex, start: StartNumber) -> Self {
-        Self { hlc, origin: u64::from(node.0) << START_BITS | start.0 }
+        let start = if is_on(Mutation::NoStartNumber) { 0 } else { start.0 };
+        Self { hlc, origin: u64::from(node.0) << START_BITS | start }
     }
 
     /// When it was written, by the writer's hybrid logical clock.

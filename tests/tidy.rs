@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["version"],
     &["ring"],
     &["time", "prefetch"],
+    &["mutation"],
 ];
 
 /// A layer that imports one of its own row or above, and why that is right.

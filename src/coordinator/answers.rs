@@ -3,12 +3,14 @@
 use super::read::{Found, ReadAnswer, ReadOutcome, WriteBackAnswer};
 use super::write::{Before, WriteAnswer, WriteOutcome};
 use super::{Outcome, Quorum, QuorumError};
+use crate::mutation::{Mutation, is_on};
 use crate::peer::{LinkFault, PeerReply, ReadRecord};
 
 pub(super) fn write_answer(answer: Result<PeerReply, LinkFault>) -> WriteAnswer {
     match answer {
         Ok(PeerReply::Ok) => WriteAnswer::Acked(Before::default()),
         Ok(PeerReply::Prior { version, live }) => WriteAnswer::Acked(Before { version, live }),
+        Ok(PeerReply::Stale(_)) if is_on(Mutation::StaleIsAck) => WriteAnswer::Acked(Before::default()),
         Ok(PeerReply::Stale(newer)) => WriteAnswer::Stale(newer),
         Ok(other) => WriteAnswer::Uncounted(refusal(&other)),
         Err(fault) if !fault.was_sent() => WriteAnswer::Unsent,

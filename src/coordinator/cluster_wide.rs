@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{ConsistentHashingKvStore, QuorumError};
+use crate::mutation::{Mutation, is_on};
 use crate::peer::{LinkState, PeerReply, PeerRequest, RequestBatch};
 use crate::ring::{NodeIndex, Slot};
 use crate::version::{Hlc, Version};
@@ -85,8 +86,12 @@ impl ConsistentHashingKvStore {
     /// and with it how late that was.
     async fn nodes_to_stamp_above(&self, others: &[NodeIndex]) -> Vec<NodeIndex> {
         let mut below = Vec::with_capacity(others.len() + 1);
-        if self.replica.syncing.count() == 0 {
+        if self.replica.syncing.count() == 0 || is_on(Mutation::SyncingCountsForFlush) {
             below.push(self.replica.index);
+        }
+        if is_on(Mutation::FlushByOwnClock) {
+            below.extend_from_slice(others);
+            return below;
         }
         for (node, answer) in self.ask_all(&PeerRequest::Clock, others).await {
             if let Some(PeerReply::Integer(reading)) = answer

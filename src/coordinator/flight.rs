@@ -403,9 +403,9 @@ impl ConsistentHashingKvStore {
         let (version, before) = self.store_here(slot, key, value, expires_at, now);
         progress.stamp(version);
         progress.sent(here, replica.start());
-        let answer = match replica.syncing.contains(slot) {
-            true => WriteAnswer::Uncounted(format!("{} is syncing", self.name(replica.index))),
-            false => WriteAnswer::Acked(before),
+        let answer = match replica.may_ack(slot) {
+            true => WriteAnswer::Acked(before),
+            false => WriteAnswer::Uncounted(format!("{} is syncing", self.name(replica.index))),
         };
         progress.answered(here, progress.attempt(), answer);
         version

@@ -184,7 +184,7 @@ impl ConsistentHashingKvStore {
     /// Serves a read on the spot if this node may answer alone and has a record: R = 1, a replica, caught up.
     /// `None`: it has to be launched.
     pub fn read_here<T>(&self, slot: Slot, key: &[u8], now: UnixMs, found: impl FnOnce(Lookup<'_>) -> T) -> Option<T> {
-        if self.quorum.read > 1 || !self.is_replica(slot) || self.replica.syncing.contains(slot) {
+        if self.quorum.read > 1 || !self.is_replica(slot) || !self.replica.may_answer(slot) {
             return None;
         }
         let alone = self.quorum.replicas == 1;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::quorum::Quorum;
+use crate::mutation::{Mutation, is_on};
 use crate::time::UnixMs;
 use crate::version::Version;
 
@@ -274,7 +275,7 @@ impl ReadProgress {
         let holds = |replica: &Replica| matches!(replica, Replica::Found(found) if found.version == newest.version);
         let holders = self.replicas.iter().filter(|replica| holds(replica)).count();
         self.disagreement.stale += u64::from(self.answers()) - holders as u64;
-        if holders >= usize::from(self.quorum.write) {
+        if holders >= usize::from(self.quorum.write) || is_on(Mutation::NoWriteBack) {
             return self.done(ReadOutcome::Answer(Some(newest)));
         }
         let lacking: SmallVec<[usize; 5]> = (0..self.replicas.len())

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::ConsistentHashingKvStore;
+use crate::mutation::{Mutation, is_on};
 use crate::peer::LinkState;
 use crate::ring::{NodeIndex, Slot};
 use crate::version::StartNumber;
@@ -40,7 +41,7 @@ impl<'a> Roster<'a> {
         let replicas = coordinator.replica.ring.preference_list(slot).as_slice().iter();
         replicas
             .map(|&node| match node == here {
-                true => u16::from(!coordinator.replica.syncing.contains(slot)),
+                true => u16::from(coordinator.replica.may_ack(slot)),
                 false => u16::from(self.standing(node).counts),
             })
             .sum()
@@ -51,7 +52,8 @@ impl<'a> Roster<'a> {
             return *known;
         }
         let process = self.coordinator.process_of(node);
-        let counts = process.is_some() && !self.coordinator.replica.is_peer_syncing(node);
+        let counts =
+            process.is_some() && (!self.coordinator.replica.is_peer_syncing(node) || is_on(Mutation::SyncingAcks));
         self.standings.push(Standing { node, process, counts });
         Standing { node, process, counts }
     }
@@ -69,8 +71,11 @@ impl ConsistentHashingKvStore {
     /// Whether `node` can be reached and counts toward quorums of `slot`, as far as is known here.
     pub(super) fn counts(&self, node: NodeIndex, slot: Slot) -> bool {
         match node == self.replica.index {
-            true => !self.replica.syncing.contains(slot),
-            false => self.peers.link(node) == LinkState::Up && !self.replica.is_peer_syncing(node),
+            true => self.replica.may_answer(slot),
+            false => {
+                let is_caught_up = !self.replica.is_peer_syncing(node) || is_on(Mutation::SyncingAnswers);
+                self.peers.link(node) == LinkState::Up && is_caught_up
+            }
         }
     }
 }

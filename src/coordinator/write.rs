@@ -8,6 +8,7 @@
 use smallvec::SmallVec;
 
 use super::quorum::Quorum;
+use crate::mutation::{Mutation, is_on};
 use crate::version::{StartNumber, Version};
 
 /// How often one write is stamped before the coordinator gives up: each time a quorum of replicas has to have seen a
@@ -106,8 +107,8 @@ pub(crate) struct WriteProgress {
     phase: Phase,
     /// Acks when the write was given up.
     acks_reached: u16,
-    /// Set once one replica cannot or will not confirm the revert.
-    unconfirmed: bool,
+    /// Replicas that cannot or will not confirm the revert.
+    unconfirmed: u16,
     reason: Option<String>,
 }
 
@@ -124,7 +125,7 @@ impl WriteProgress {
             stale: Version::default(),
             phase: Phase::Writing,
             acks_reached: 0,
-            unconfirmed: false,
+            unconfirmed: 0,
             reason: None,
         }
     }
@@ -151,7 +152,7 @@ impl WriteProgress {
     pub(crate) fn sent(&mut self, replica: usize, process: StartNumber) {
         self.replicas[replica] = Replica::Awaited;
         let first = *self.processes[replica].get_or_insert(process);
-        self.unconfirmed |= first != process;
+        self.unconfirmed += u16::from(first != process);
     }
 
     /// Takes `replica`'s answer to the given attempt.
@@ -201,7 +202,8 @@ impl WriteProgress {
             self.phase = Phase::Done;
             return Verdict::Done;
         }
-        if self.count(Replica::Stale) >= self.quorum.stale_limit() && self.attempt() < STAMPS_MAX {
+        let limit = if is_on(Mutation::RetryAtFirstStale) { 1 } else { self.quorum.stale_limit() };
+        if self.count(Replica::Stale) >= limit && self.attempt() < STAMPS_MAX {
             return Verdict::Restamp(self.stale);
         }
         if !self.quorum.write_is_lost(acks, self.count(Replica::Awaited)) {
@@ -235,14 +237,14 @@ impl WriteProgress {
 
     /// Notes that a replica that may hold the write cannot be asked to take it back.
     pub(crate) fn revert_unsent(&mut self, reason: String) {
-        self.unconfirmed = true;
+        self.unconfirmed = self.unconfirmed.saturating_add(1);
         self.reason.get_or_insert(reason);
     }
 
     /// Takes the answer of `replica`, by now this process, to one revert: `Err` names why it was not confirmed.
     pub(crate) fn revert_answered(&mut self, replica: usize, process: StartNumber, answer: Result<(), String>) {
         match answer {
-            Ok(()) if self.processes[replica] == Some(process) => {}
+            Ok(()) if self.processes[replica] == Some(process) || is_on(Mutation::SyncingConfirmsRevert) => {}
             // An earlier process may have passed the write on before it ended: nobody can confirm for it.
             Ok(()) => self.revert_unsent("a replica restarted meanwhile".to_owned()),
             Err(reason) => self.revert_unsent(reason),
@@ -255,9 +257,10 @@ impl WriteProgress {
     /// How it ended; meaningful once it is done.
     pub(crate) fn outcome(&self) -> WriteOutcome {
         let (acks, reason) = (self.acks_reached, self.reason.clone());
+        let tolerated = if is_on(Mutation::RevertedTooEarly) { self.quorum.write - 1 } else { 0 };
         match acks >= self.quorum.write {
             true => WriteOutcome::Acked(self.before),
-            false if self.unconfirmed => WriteOutcome::Indeterminate { acks, reason },
+            false if self.unconfirmed > tolerated => WriteOutcome::Indeterminate { acks, reason },
             false => WriteOutcome::Reverted { acks, reason },
         }
     }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::clock::HybridClock;
 use crate::config::ClusterConfig;
+use crate::mutation::{Mutation, is_on};
 use crate::peer::{
     Answers, CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PROTOCOL_VERSION, PeerReply,
     PeerRequest, Welcome,
@@ -143,6 +144,16 @@ impl Replica {
         self.peers[peer.as_usize()].seen_blank.load(Ordering::Acquire)
     }
 
+    /// Whether what this node shows of `slot` is an answer: not while it is syncing.
+    pub(crate) fn may_answer(&self, slot: Slot) -> bool {
+        !self.syncing.contains(slot) || is_on(Mutation::SyncingAnswers)
+    }
+
+    /// Whether what this node takes for `slot` counts toward a quorum: not while it is syncing.
+    pub(crate) fn may_ack(&self, slot: Slot) -> bool {
+        !self.syncing.contains(slot) || is_on(Mutation::SyncingAcks)
+    }
+
     /// `peer`'s wall clock less ours by the latest measurements, in milliseconds.
     pub fn clock_offset_ms(&self, peer: NodeIndex) -> i64 {
         self.peers[peer.as_usize()].clock_offset_ms.load(Ordering::Acquire)
@@ -180,7 +191,9 @@ impl Replica {
             }
             PeerRequest::Keys { slot } => self.keys(slot).encode(out),
             PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
-            PeerRequest::Clock if self.syncing.count() > 0 => PeerReply::Syncing.encode(out),
+            PeerRequest::Clock if self.syncing.count() > 0 && !is_on(Mutation::SyncingCountsForFlush) => {
+                PeerReply::Syncing.encode(out);
+            }
             PeerRequest::Clock => PeerReply::Integer(self.clock.last().0).encode(out),
             PeerRequest::Beat => PeerReply::Integer(now.0).encode(out),
             PeerRequest::Flush { version } => self.flush(version, now).encode(out),
@@ -211,11 +224,12 @@ impl Replica {
         }
         let slot = Slot::of_key(key);
         match self.store.write(slot, key, value, expires_at, version, now) {
-            Written::Applied { .. } if self.syncing.contains(slot) => PeerReply::Syncing,
+            Written::Applied { .. } if !self.may_ack(slot) => PeerReply::Syncing,
             Written::Applied { prior: Prior { version, live } } if value.is_none() && version != Version::default() => {
                 PeerReply::Prior { version, live }
             }
             Written::Applied { .. } => PeerReply::Ok,
+            Written::Stale(_) if is_on(Mutation::NoStaleRule) => PeerReply::Ok,
             Written::Stale(newer) => PeerReply::Stale(newer),
             Written::Void => PeerReply::Void,
         }
@@ -234,7 +248,7 @@ impl Replica {
         }
         let slot = Slot::of_key(key);
         match self.store.copy(slot, key, value, expires_at, version, now) {
-            _ if self.syncing.contains(slot) => PeerReply::Syncing,
+            _ if !self.may_ack(slot) => PeerReply::Syncing,
             Copied::Newest => PeerReply::Ok,
             Copied::Older(newer) => PeerReply::Stale(newer),
         }
@@ -244,7 +258,7 @@ impl Replica {
         let slot = Slot::of_key(key);
         match self.store.revert(slot, key, version, now) {
             // It may have forgotten, in a restart, that the write was read.
-            _ if self.syncing.contains(slot) => PeerReply::Syncing,
+            _ if self.syncing.contains(slot) && !is_on(Mutation::SyncingConfirmsRevert) => PeerReply::Syncing,
             Reverted::Confirmed => PeerReply::Ok,
             Reverted::Kept => PeerReply::Kept,
         }
@@ -252,7 +266,7 @@ impl Replica {
 
     fn read(&self, key: &[u8], now: UnixMs, out: &mut Vec<u8>) {
         let slot = Slot::of_key(key);
-        if self.syncing.contains(slot) {
+        if !self.may_answer(slot) {
             return PeerReply::Syncing.encode(out);
         }
         self.store.read(slot, key, now, |lookup| match lookup {

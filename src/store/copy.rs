@@ -5,6 +5,7 @@ use super::open::Standing;
 use super::outcome::Copied;
 use super::record::Record;
 use super::slot_table::{HashedKey, SlotTable};
+use crate::mutation::{Mutation, is_on};
 use crate::version::Version;
 
 impl SlotTable {
@@ -69,6 +70,7 @@ impl SlotTable {
         let Some(top) = self.shown(key).map(Record::version) else { return };
         match self.pending.standing(key.hash, top, record.version(), context) {
             Standing::Outranked => {}
+            Standing::Below(_) if is_on(Mutation::NoCopyBelow) || is_on(Mutation::OneRecordPerKey) => {}
             Standing::Below(at) => self.pending.bury(key.hash, at, record, context),
         }
     }

@@ -37,6 +37,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::mutation::{Mutation, is_on};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber, Version};
@@ -207,6 +208,7 @@ impl LocalKvStore {
     /// What that closes is closed at once: its memory is still in the cache, and the next records go where the freed
     /// ones were.
     pub fn advance_watermark(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, now: UnixMs) {
+        let start = if is_on(Mutation::NoStartNumber) { StartNumber::default() } else { start };
         self.decider.watermarks.advance(node, start, lowest_open);
         self.closing.passed(node, start, lowest_open, |slot| {
             self.change(slot, now, |table, context| table.pending.hand_on(context));

@@ -9,6 +9,7 @@ use super::decide::Context;
 use super::open::{Entry, OpenList, Standing};
 use super::record::Record;
 use super::void::{VoidMarks, VoidReason};
+use crate::mutation::{Mutation, is_on};
 use crate::version::Version;
 
 /// The pending part of a slot.
@@ -70,6 +71,7 @@ impl Pending {
 
     /// Logs that a record of `version` has been put over `covered`.
     pub(super) fn log(&mut self, hash: u64, new: Arrival, covered: Option<Record>, context: &Context<'_>) {
+        let covered = covered.filter(|_| !is_on(Mutation::OneRecordPerKey));
         let covered = if new.is_open { covered } else { self.if_possibly_open(covered) };
         if new.is_open || covered.is_some() || context.opens(new.version) {
             let entry = Entry {

@@ -10,6 +10,7 @@ use super::pending::TakenBack;
 use super::record::Record;
 use super::slot_table::{HashedKey, SlotTable};
 use super::void::VoidReason;
+use crate::mutation::{Mutation, is_on};
 use crate::version::Version;
 
 impl SlotTable {
@@ -32,7 +33,8 @@ impl SlotTable {
     fn take_back(&mut self, key: HashedKey<'_>, version: Version, at: usize, context: &Context<'_>) -> bool {
         let shown = self.shown(key).filter(|shown| shown.version() == version);
         let record = shown.or_else(|| self.pending.covered(key.bytes, version));
-        if !self.pending.is_open(at, context) || record.is_none_or(Record::is_shown) {
+        let is_seen = |record: &Record| record.is_shown() && !is_on(Mutation::ShownIsIgnored);
+        if !self.pending.is_open(at, context) || record.is_none_or(is_seen) {
             return false;
         }
         if let TakenBack::Top(below) = self.pending.take_back(key.bytes, at) {

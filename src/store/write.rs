@@ -5,6 +5,7 @@ use super::outcome::{Prior, Written};
 use super::record::{Content, Record};
 use super::slot_table::{HashedKey, SlotTable};
 use super::void::VoidReason;
+use crate::mutation::{Mutation, is_on};
 use crate::time::UnixMs;
 use crate::version::Version;
 
@@ -13,7 +14,9 @@ impl SlotTable {
     #[inline]
     pub(super) fn write(&mut self, key: HashedKey<'_>, record: Record, context: &Context<'_>) -> Written {
         let (version, is_delete) = (record.version(), record.is_tombstone());
-        if let Some(reason) = self.pending.void_reason(key.hash, version, context) {
+        if let Some(reason) = self.pending.void_reason(key.hash, version, context)
+            && !(reason == VoidReason::Reverted && is_on(Mutation::VoidMarkIsIgnored))
+        {
             return self.refuse_void(key, version, reason);
         }
         let applied = self.put(key, context, |shown_version, shown| {
@@ -86,7 +89,9 @@ impl SlotTable {
         if self.was_newest(key, version, newer) {
             return Written::Applied { prior: self.prior_of_repetition(key.hash, version, is_delete, context) };
         }
-        self.refuse_from_now_on(key, version, context);
+        if !is_on(Mutation::StaleIsForgotten) {
+            self.refuse_from_now_on(key, version, context);
+        }
         Written::Stale(newer)
     }
 
