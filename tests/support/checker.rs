@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::support::history::{Action, Call, Fate};
+use crate::support::history::{Action, Call, Fate, NOBODY};
 
 /// Why a history breaks a promise: the calls that show it, in words.
 pub(crate) type Violation = String;
@@ -52,7 +52,16 @@ pub(crate) fn nothing_taken_back_is_read(calls: &[Call]) -> Result<(), Violation
 /// Each read returns the last acknowledged write, or one that was in flight or is of unknown fate. `calls` are of one
 /// key that began without a value.
 pub(crate) fn reads_return_the_last_acknowledged(calls: &[Call]) -> Result<(), Violation> {
-    for read in calls {
+    these_return_the_last_acknowledged(calls, |_| true)
+}
+
+/// The same for reads after the last fault alone. In particular a key that was deleted last stays deleted.
+pub(crate) fn final_reads_return_the_last_acknowledged(calls: &[Call]) -> Result<(), Violation> {
+    these_return_the_last_acknowledged(calls, |read| read.client == NOBODY)
+}
+
+fn these_return_the_last_acknowledged(calls: &[Call], is_held: impl Fn(&Call) -> bool) -> Result<(), Violation> {
+    for read in calls.iter().filter(|call| is_held(call)) {
         let Fate::Saw(seen) = &read.fate else { continue };
         // The latest beginning of any write that was acknowledged before this read began: whatever was answered
         // before that, is superseded.
@@ -204,7 +213,7 @@ mod tests {
         };
         let returned = end.trim_end_matches('!').parse().unwrap_or(1000);
         let invoked = begin.parse().expect("a time");
-        Call { client, node: 0, key: "k".to_owned(), action, fate, invoked, returned }
+        Call { client, node: 0, key: "k".to_owned(), action, fate, words: String::new(), invoked, returned }
     }
 
     #[test]

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::time::Instant;
 
 use super::cluster::Reply;
+
+/// The client of reads that the test itself makes when all faults have ended.
+pub(crate) const NOBODY: usize = usize::MAX;
 
 /// A client's request and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +19,8 @@ pub(crate) struct Call {
     pub(crate) key: String,
     pub(crate) action: Action,
     pub(crate) fate: Fate,
+    /// The error that the client was told, if any.
+    pub(crate) words: String,
     /// When it began and when it was answered: events of one run are numbered, for many share a point in time.
     pub(crate) invoked: u64,
     pub(crate) returned: u64,
@@ -40,7 +46,7 @@ pub(crate) enum Fate {
     /// The write may have had an effect, or have it later, or never.
     Unknown,
     /// The read failed.
-    Failed(String),
+    Failed,
 }
 
 impl From<Reply> for Fate {
@@ -51,15 +57,32 @@ impl From<Reply> for Fate {
             Reply::NotWritten(_) | Reply::Reverted(_) => Self::TakenBack,
             // Of a read this means nothing, of a write that its fate is open.
             Reply::Indeterminate(_) | Reply::Died => Self::Unknown,
-            Reply::Unread(why) => Self::Failed(why),
+            Reply::Unread(_) => Self::Failed,
+        }
+    }
+}
+
+impl Reply {
+    /// What the client was told beside a value.
+    fn words(&self) -> String {
+        match self {
+            Self::NotWritten(words) | Self::Reverted(words) | Self::Indeterminate(words) | Self::Unread(words) => {
+                words.clone()
+            }
+            Self::Died => "no answer".to_owned(),
+            Self::Value(_) | Self::Done { .. } => String::new(),
         }
     }
 }
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client, node, key, action, fate, invoked, returned } = self;
-        write!(f, "{invoked:>5} to {returned:>5}  client {client} at node {node}: ")?;
+        let Self { client, node, key, action, fate, words, invoked, returned } = self;
+        write!(f, "{invoked:>5} to {returned:>5}  ")?;
+        match *client {
+            NOBODY => write!(f, "finally, at node {node}: ")?,
+            client => write!(f, "client {client} at node {node}: ")?,
+        }
         match action {
             Action::Write(Some(value)) => write!(f, "SET {key} {value}")?,
             Action::Write(None) => write!(f, "DEL {key}")?,
@@ -68,7 +91,10 @@ impl fmt::Display for Call {
         match fate {
             Fate::Saw(Some(value)) => write!(f, " = {value}"),
             Fate::Saw(None) => write!(f, " = nil"),
-            other => write!(f, " {other:?}"),
+            Fate::Acknowledged => write!(f, " OK"),
+            Fate::TakenBack => write!(f, " taken back: {words}"),
+            Fate::Unknown => write!(f, " unknown: {words}"),
+            Fate::Failed => write!(f, " failed: {words}"),
         }
     }
 }
@@ -76,7 +102,8 @@ impl fmt::Display for Call {
 /// The record of a run.
 #[derive(Default)]
 pub(crate) struct History {
-    events: AtomicU64,
+    /// When each event was.
+    events: Mutex<Vec<Instant>>,
     calls: Mutex<Vec<Call>>,
     /// What was done to the cluster, with the event that it came after.
     faults: Mutex<Vec<(u64, String)>>,
@@ -105,8 +132,8 @@ impl History {
         let replies = ask.await;
         let returned = self.event();
         let calls = actions.into_iter().zip(replies).map(|((key, action), reply)| {
-            let fate = Fate::from(reply);
-            Call { client, node, key, action, fate, invoked, returned }
+            let (words, fate) = (reply.words(), Fate::from(reply));
+            Call { client, node, key, action, fate, words, invoked, returned }
         });
         self.calls.lock().expect("no test panics with it").extend(calls);
     }
@@ -121,17 +148,28 @@ impl History {
         self.calls.lock().expect("no test panics with it").clone()
     }
 
-    /// Everything in the order in which it began.
+    /// Everything in the order in which it began: when, in milliseconds, the numbers of its events, and what it was.
     pub(crate) fn print(&self) -> String {
         let faults = self.faults.lock().expect("no test panics with it").clone();
         let mut lines: Vec<(u64, String)> =
             faults.into_iter().map(|(event, fault)| (event, format!("{event:>5}           {fault}"))).collect();
         lines.extend(self.calls().iter().map(|call| (call.invoked, call.to_string())));
         lines.sort();
-        lines.into_iter().map(|(_, line)| line + "\n").collect()
+        let timed = |(event, line): (u64, String)| format!("{:>7} ms {line}", self.millis(event)) + "\n";
+        lines.into_iter().map(timed).collect()
     }
 
     fn event(&self) -> u64 {
-        self.events.fetch_add(1, Ordering::Relaxed)
+        let mut events = self.events.lock().expect("no test panics with it");
+        events.push(Instant::now());
+        events.len() as u64 - 1
+    }
+
+    /// When an event was, counted from the first.
+    fn millis(&self, event: u64) -> u128 {
+        let events = self.events.lock().expect("no test panics with it");
+        let at = |event: usize| events.get(event).copied();
+        let (first, event) = (at(0), usize::try_from(event).ok().and_then(at));
+        event.zip(first).map_or(0, |(event, first)| event.duration_since(first).as_millis())
     }
 }

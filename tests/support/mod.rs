@@ -6,4 +6,5 @@
 
 pub(crate) mod chance;
 pub(crate) mod cluster;
+pub(crate) mod equality;
 pub(crate) mod history;

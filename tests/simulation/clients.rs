@@ -1,0 +1,110 @@
+//! Clients that ask this node and that, at times of their own or when something has just gone wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::chance::Chance;
+use crate::support::cluster::{self, Reply};
+use crate::support::history::Action;
+use crate::theme::Mix;
+use crate::world::World;
+
+/// One client.
+pub(crate) struct Client {
+    world: Arc<World>,
+    chance: Chance,
+    number: usize,
+    written: u64,
+}
+
+impl Client {
+    pub(crate) fn new(world: Arc<World>, chance: Chance, number: usize) -> Self {
+        Self { world, chance, number, written: 0 }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let world = Arc::clone(&self.world);
+        let hurry_ms = self.chance.pick(world.plan.theme.hurries_ms);
+        for _ in 0..world.plan.calls {
+            let pause = self.chance.millis(0..hurry_ms);
+            // In time, or when something has just happened.
+            let _ = tokio::time::timeout(pause, world.pulse.notified()).await;
+            let node = self.node();
+            if world.cluster.is_running(node) {
+                self.ask(node).await;
+            }
+        }
+    }
+
+    /// Any node, and the odd one more often.
+    fn node(&mut self) -> usize {
+        match self.world.plan.odd_one {
+            Some(odd_one) if self.chance.happens(40) => odd_one,
+            _ => self.chance.index(usize::from(self.world.plan.nodes)),
+        }
+    }
+
+    async fn ask(&mut self, node: usize) {
+        let Mix { reads, flushes, pipelines, .. } = self.world.plan.theme.mix;
+        match self.chance.within(0..100) {
+            drawn if drawn < reads => self.read(node).await,
+            drawn if drawn < reads + flushes => self.flush(node).await,
+            drawn if drawn < reads + flushes + pipelines => self.write_several(node).await,
+            _ => self.write(node).await,
+        }
+    }
+
+    async fn read(&mut self, node: usize) {
+        let world = Arc::clone(&self.world);
+        let key = self.key();
+        world.history.record((self.number, node), &key, Action::Read, world.cluster.get(node, &key)).await;
+    }
+
+    async fn write(&mut self, node: usize) {
+        let world = Arc::clone(&self.world);
+        let (key, value) = (self.key(), self.value());
+        let operation = cluster::write(&key, value.as_deref());
+        let patience = self.patience();
+        let ask = async {
+            // A client that hangs up learns nothing.
+            let reply = tokio::time::timeout(patience, world.cluster.batch(node, vec![operation])).await;
+            reply.map_or(Reply::Died, |mut replies| replies.remove(0))
+        };
+        world.history.record((self.number, node), &key, Action::Write(value), ask).await;
+    }
+
+    /// A pipeline.
+    async fn write_several(&mut self, node: usize) {
+        let world = Arc::clone(&self.world);
+        let count = self.chance.within(2..5);
+        let writes: Vec<_> = (0..count).map(|_| (self.key(), self.value())).collect();
+        let operations = writes.iter().map(|(key, value)| cluster::write(key, value.as_deref())).collect();
+        let actions = writes.into_iter().map(|(key, value)| (key, Action::Write(value))).collect();
+        world.history.record_all((self.number, node), actions, world.cluster.batch(node, operations)).await;
+    }
+
+    /// FLUSHALL: as if every key were deleted.
+    async fn flush(&mut self, node: usize) {
+        let world = Arc::clone(&self.world);
+        let actions: Vec<_> = world.keys.iter().map(|key| (key.clone(), Action::Write(None))).collect();
+        let count = actions.len();
+        let ask = async { vec![world.cluster.flush(node).await; count] };
+        world.history.record_all((self.number, node), actions, ask).await;
+    }
+
+    fn key(&mut self) -> String {
+        self.world.keys[self.chance.index(self.world.keys.len())].clone()
+    }
+
+    /// A value that nobody else writes, or none.
+    fn value(&mut self) -> Option<String> {
+        self.written += 1;
+        let deletes = self.chance.happens(self.world.plan.theme.mix.deletes);
+        (!deletes).then(|| format!("c{}v{}", self.number, self.written))
+    }
+
+    fn patience(&mut self) -> Duration {
+        let hangs_up = self.chance.happens(self.world.plan.theme.mix.hang_ups);
+        if hangs_up { self.chance.millis(0..200) } else { Duration::from_hours(1) }
+    }
+}

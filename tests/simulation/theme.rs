@@ -1,0 +1,319 @@
+//! What kind of trouble a seed is about.
+//!
+//! Every rule needs a rare coincidence to be missed: a node that forgets while the only other holder is out of reach,
+//! a message that is late by just so much, a clock that is behind of all that was written. Chance spread over everything
+//! meets none of them often. So each seed draws a theme, which keeps to few kinds of faults, few keys and a rhythm in
+//! which they coincide.
+
+use crate::support::chance::Chance;
+use crate::troubles::{Event, Troubles};
+
+/// N, W and R.
+pub(crate) type Quorum = (u16, u16, u16);
+
+/// Clocks are off by less than this, in milliseconds.
+pub(crate) const SKEW_MS_MAX: u64 = 180_000;
+/// Just enough for two clocks that are off as far as can be, in opposite directions.
+pub(crate) const DRIFT_MS_MAX: u64 = 2 * SKEW_MS_MAX + 1_000;
+
+/// What may be drawn. Lists are drawn from evenly; what stands twice is drawn twice as often.
+pub(crate) struct Theme {
+    pub(crate) name: &'static str,
+    /// Nodes, and quorums.
+    settings: &'static [(u16, Quorum)],
+    /// Clocks are off by less than this.
+    skews_ms: &'static [u64],
+    keys: std::ops::Range<u64>,
+    clients: std::ops::Range<u64>,
+    /// By each client.
+    calls: std::ops::Range<u64>,
+    /// A client waits less than this before a call, unless a fault wakes it.
+    pub(crate) hurries_ms: &'static [u64],
+    pub(crate) mix: Mix,
+    /// Less than this passes between faults.
+    pub(crate) calms_ms: &'static [u64],
+    /// How many faults of a hundred wake the clients, before or after.
+    pub(crate) pulses: u64,
+    /// Messages take less than this on their way.
+    pub(crate) delays_ms: &'static [u64],
+    /// Those that others may overtake take less than this in addition.
+    pub(crate) hold_ups_ms: &'static [u64],
+    /// Kinds of faults, and how many of a hundred seeds have each.
+    kinds: &'static [(u64, &'static [Event])],
+    /// One node is asked, and suffers, more than the others.
+    odd_one: OddOne,
+}
+
+/// What is special about the node that stands out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OddOne {
+    /// There is none.
+    None,
+    /// Nothing but that.
+    Busy,
+    /// Its clock is far behind those of all others.
+    Slow,
+    /// Its clock is far ahead of those of all others.
+    Fast,
+}
+
+/// What clients ask for, in percent.
+#[derive(Clone, Copy)]
+pub(crate) struct Mix {
+    pub(crate) reads: u64,
+    pub(crate) flushes: u64,
+    pub(crate) pipelines: u64,
+    /// Of the writes.
+    pub(crate) deletes: u64,
+    /// Of the writes: clients that do not wait for the answer.
+    pub(crate) hang_ups: u64,
+}
+
+const MIX: Mix = Mix { reads: 40, flushes: 5, pipelines: 15, deletes: 25, hang_ups: 10 };
+
+const FAULTS: &[Event] = &[Troubles::choose_faults, Troubles::choose_faults];
+const LOSS: &[Event] = &[Troubles::lose_some];
+const DELAYS: &[Event] = &[Troubles::choose_delays, Troubles::slow_down_one];
+const CUTS: &[Event] = &[Troubles::cut, Troubles::isolate, Troubles::heal, Troubles::heal];
+const ONE_WAY_CUTS: &[Event] = &[Troubles::cut_one_way, Troubles::scramble, Troubles::scramble, Troubles::heal];
+const CRASHES: &[Event] = &[Troubles::crash, Troubles::crash, Troubles::start, Troubles::start];
+const BOUNCES: &[Event] = &[Troubles::bounce, Troubles::bounce];
+const FREEZES: &[Event] = &[Troubles::freeze, Troubles::thaw];
+const HEALS: &[Event] = &[Troubles::heal];
+const ROLLS: &[Event] = &[Troubles::roll, Troubles::roll, Troubles::roll];
+const ODD_ONE: &[Event] = &[Troubles::bounce_odd_one, Troubles::bounce_odd_one, Troubles::cut_odd_one, Troubles::heal];
+
+/// What a seed draws its theme from.
+pub(crate) const THEMES: [Theme; 9] = [
+    Theme {
+        name: "a bit of everything",
+        settings: &[
+            (3, (3, 2, 2)),
+            (3, (3, 2, 2)),
+            (5, (5, 3, 3)),
+            (5, (3, 2, 2)),
+            (7, (3, 2, 2)),
+            (4, (4, 3, 2)),
+            (3, (3, 3, 1)),
+            (5, (3, 3, 1)),
+            (6, (5, 3, 3)),
+        ],
+        skews_ms: &[1, 1_000, SKEW_MS_MAX],
+        keys: 1..5,
+        clients: 2..6,
+        calls: 10..40,
+        hurries_ms: &[2, 40, 150],
+        mix: MIX,
+        calms_ms: &[50, 300, 1_000],
+        pulses: 20,
+        delays_ms: &[1, 10, 80],
+        hold_ups_ms: &[150],
+        kinds: &[(60, FAULTS), (60, DELAYS), (60, CUTS), (60, CRASHES), (60, FREEZES)],
+        odd_one: OddOne::None,
+    },
+    Theme {
+        name: "restarts in quick succession",
+        settings: &[
+            (3, (3, 2, 2)),
+            (3, (3, 2, 2)),
+            (3, (3, 3, 1)),
+            (3, (3, 3, 2)),
+            (4, (3, 2, 2)),
+            (4, (4, 3, 2)),
+            (5, (5, 3, 3)),
+            (5, (5, 4, 2)),
+        ],
+        skews_ms: &[1, 1_000, SKEW_MS_MAX],
+        keys: 1..3,
+        clients: 2..5,
+        calls: 15..40,
+        hurries_ms: &[40, 400, 1_500],
+        mix: Mix { flushes: 2, ..MIX },
+        calms_ms: &[100, 300, 1_500],
+        pulses: 80,
+        delays_ms: &[1, 1, 10],
+        hold_ups_ms: &[30],
+        kinds: &[(100, BOUNCES), (80, ROLLS), (50, CRASHES), (40, CUTS), (20, FAULTS), (30, DELAYS)],
+        odd_one: OddOne::None,
+    },
+    Theme {
+        name: "one is away, then another",
+        settings: &[(3, (3, 2, 2)), (3, (3, 2, 2)), (3, (3, 2, 2)), (4, (4, 3, 2)), (5, (3, 2, 2)), (5, (5, 3, 3))],
+        skews_ms: &[1_000, SKEW_MS_MAX],
+        keys: 1..3,
+        clients: 2..5,
+        calls: 20..40,
+        hurries_ms: &[300, 1_000, 3_000],
+        mix: Mix { flushes: 10, pipelines: 5, ..MIX },
+        calms_ms: &[2_000, 4_000],
+        pulses: 90,
+        delays_ms: &[1],
+        hold_ups_ms: &[30],
+        kinds: &[(100, ROLLS), (50, HEALS)],
+        odd_one: OddOne::None,
+    },
+    Theme {
+        name: "writes taken back, and late messages",
+        settings: &[(3, (3, 3, 1)), (3, (3, 3, 2)), (5, (3, 3, 1)), (3, (3, 2, 2)), (4, (4, 3, 2)), (5, (5, 4, 2))],
+        skews_ms: &[1, 1_000],
+        keys: 1..3,
+        clients: 2..5,
+        calls: 15..40,
+        hurries_ms: &[2, 20, 100],
+        mix: Mix { flushes: 1, hang_ups: 2, ..MIX },
+        calms_ms: &[50, 200, 500],
+        pulses: 60,
+        delays_ms: &[1, 10],
+        hold_ups_ms: &[60, 150, 350],
+        kinds: &[(60, FAULTS), (60, LOSS), (80, BOUNCES), (30, CRASHES), (30, CUTS), (20, FREEZES)],
+        odd_one: OddOne::Busy,
+    },
+    Theme {
+        name: "clocks minutes apart",
+        settings: &[(3, (3, 2, 2)), (5, (3, 2, 2)), (7, (3, 2, 2)), (5, (5, 3, 3)), (5, (3, 3, 1)), (4, (3, 2, 2))],
+        skews_ms: &[SKEW_MS_MAX],
+        keys: 1..3,
+        clients: 3..6,
+        calls: 15..40,
+        hurries_ms: &[10, 100, 400],
+        mix: Mix { flushes: 10, ..MIX },
+        calms_ms: &[100, 300],
+        pulses: 50,
+        delays_ms: &[1, 10, 80, 150],
+        hold_ups_ms: &[100],
+        kinds: &[(80, DELAYS), (50, ONE_WAY_CUTS), (40, CUTS), (40, ROLLS), (30, FAULTS), (20, BOUNCES)],
+        odd_one: OddOne::Fast,
+    },
+    Theme {
+        name: "writes that race",
+        settings: &[(5, (3, 2, 2)), (7, (3, 2, 2)), (3, (3, 2, 2)), (7, (5, 3, 3)), (5, (3, 3, 1))],
+        skews_ms: &[1_000, SKEW_MS_MAX],
+        keys: 1..2,
+        clients: 4..9,
+        calls: 15..40,
+        hurries_ms: &[5, 30, 80],
+        mix: Mix { reads: 55, flushes: 2, pipelines: 2, deletes: 5, hang_ups: 5 },
+        calms_ms: &[100, 300],
+        pulses: 30,
+        delays_ms: &[20, 50, 95],
+        hold_ups_ms: &[50],
+        kinds: &[(100, DELAYS), (15, ONE_WAY_CUTS), (15, FAULTS)],
+        odd_one: OddOne::Fast,
+    },
+    Theme {
+        name: "links that work one way, slow nodes, nodes that hang",
+        settings: &[(3, (3, 2, 2)), (5, (3, 2, 2)), (5, (5, 3, 3)), (3, (3, 3, 1)), (4, (4, 3, 2)), (7, (5, 3, 3))],
+        skews_ms: &[1, 1_000, SKEW_MS_MAX],
+        keys: 1..4,
+        clients: 2..6,
+        calls: 15..40,
+        hurries_ms: &[10, 100],
+        mix: MIX,
+        calms_ms: &[100, 400],
+        pulses: 40,
+        delays_ms: &[1, 10, 80],
+        hold_ups_ms: &[150],
+        kinds: &[(100, ONE_WAY_CUTS), (60, DELAYS), (60, FREEZES), (30, FAULTS)],
+        odd_one: OddOne::None,
+    },
+    Theme {
+        name: "a coordinator that forgets what it has stamped",
+        settings: &[(5, (3, 2, 2)), (7, (3, 2, 2)), (5, (5, 3, 3)), (4, (3, 2, 2))],
+        skews_ms: &[SKEW_MS_MAX],
+        keys: 1..2,
+        clients: 1..4,
+        calls: 20..50,
+        hurries_ms: &[200, 1_000],
+        mix: Mix { flushes: 0, pipelines: 0, hang_ups: 0, ..MIX },
+        calms_ms: &[100, 400],
+        pulses: 90,
+        delays_ms: &[1, 10, 40],
+        hold_ups_ms: &[30],
+        kinds: &[(100, ODD_ONE), (50, DELAYS), (20, FAULTS)],
+        odd_one: OddOne::Slow,
+    },
+    Theme {
+        name: "quorums that do not meet",
+        settings: &[(3, (3, 2, 1)), (3, (3, 2, 1)), (3, (3, 1, 1)), (5, (3, 2, 1)), (5, (3, 1, 2)), (5, (5, 3, 1))],
+        skews_ms: &[1, 1_000, SKEW_MS_MAX],
+        keys: 1..5,
+        clients: 2..6,
+        calls: 10..40,
+        hurries_ms: &[10, 150],
+        mix: MIX,
+        calms_ms: &[100, 400],
+        pulses: 40,
+        delays_ms: &[1, 10, 80],
+        hold_ups_ms: &[150],
+        kinds: &[(50, FAULTS), (50, DELAYS), (60, CUTS), (50, BOUNCES), (40, ONE_WAY_CUTS), (40, FREEZES)],
+        odd_one: OddOne::None,
+    },
+];
+
+/// What one seed has drawn.
+pub(crate) struct Plan {
+    pub(crate) theme: &'static Theme,
+    pub(crate) nodes: u16,
+    pub(crate) quorum: Quorum,
+    pub(crate) skew_ms_max: u64,
+    pub(crate) skews_ms: Vec<i64>,
+    pub(crate) keys: u64,
+    pub(crate) clients: u64,
+    pub(crate) calls: u64,
+    pub(crate) calm_ms: u64,
+    /// Drawn from evenly.
+    pub(crate) events: Vec<Event>,
+    /// The node that is asked, and suffers, more than the others.
+    pub(crate) odd_one: Option<usize>,
+}
+
+impl Plan {
+    pub(crate) fn draw(chance: &mut Chance) -> Self {
+        let theme = &THEMES[chance.index(THEMES.len())];
+        let (nodes, quorum) = chance.pick(theme.settings);
+        let skew_ms_max = chance.pick(theme.skews_ms);
+        let mut skews_ms: Vec<i64> = (0..nodes).map(|_| skew_ms(chance, skew_ms_max)).collect();
+        let drawn = chance.index(skews_ms.len());
+        let (odd_one, far) = (theme.odd_one != OddOne::None, signed(skew_ms_max - 1));
+        match theme.odd_one {
+            OddOne::None | OddOne::Busy => {}
+            OddOne::Slow => skews_ms[drawn] = -far,
+            OddOne::Fast => skews_ms[drawn] = far,
+        }
+        let mut events = Vec::new();
+        for (percent, kind) in theme.kinds {
+            if chance.happens(*percent) {
+                events.extend_from_slice(kind);
+            }
+        }
+        Self {
+            theme,
+            nodes,
+            quorum,
+            skew_ms_max,
+            skews_ms,
+            keys: chance.within(theme.keys.clone()),
+            clients: chance.within(theme.clients.clone()),
+            calls: chance.within(theme.calls.clone()),
+            calm_ms: chance.pick(theme.calms_ms),
+            events,
+            odd_one: odd_one.then_some(drawn),
+        }
+    }
+
+    /// In words.
+    pub(crate) fn describe(&self) -> String {
+        let Self { theme, nodes, quorum, skews_ms, .. } = self;
+        format!("{}: {nodes} nodes, N/W/R {quorum:?}, clocks off by {skews_ms:?} ms", theme.name)
+    }
+}
+
+/// How far a clock may be off.
+pub(crate) fn skew_ms(chance: &mut Chance, max: u64) -> i64 {
+    let off = signed(chance.within(0..max));
+    if chance.happens(50) { off } else { -off }
+}
+
+fn signed(millis: u64) -> i64 {
+    i64::try_from(millis).expect("minutes")
+}

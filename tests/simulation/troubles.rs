@@ -1,0 +1,250 @@
+//! What goes wrong.
+
+use std::sync::Arc;
+
+use ringkv::peer::LinkFaults;
+
+use crate::support::chance::Chance;
+use crate::support::cluster::{self, TestCluster, index};
+use crate::theme::skew_ms;
+use crate::world::World;
+
+/// Something that goes wrong, or well again.
+pub(crate) type Event = fn(&mut Troubles);
+
+/// What goes wrong with one cluster, one event after the other.
+pub(crate) struct Troubles {
+    world: Arc<World>,
+    chance: Chance,
+}
+
+impl Troubles {
+    pub(crate) fn new(world: Arc<World>, chance: Chance) -> Self {
+        Self { world, chance }
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let world = Arc::clone(&self.world);
+        let plan = &world.plan;
+        self.choose_delays();
+        while !plan.events.is_empty() {
+            tokio::time::sleep(self.chance.millis(0..plan.calm_ms)).await;
+            // Requests are on their way, or come just afterwards.
+            if self.chance.happens(plan.theme.pulses / 2) {
+                world.pulse.notify_waiters();
+                tokio::time::sleep(self.chance.millis(0..30)).await;
+            }
+            self.chance.pick(&plan.events)(&mut self);
+            // At once, or when links have been made again.
+            for _ in 0..self.chance.within(1..4) {
+                if self.chance.happens(plan.theme.pulses) {
+                    let within_ms = self.chance.pick(&[10, 100, 100, 500]);
+                    tokio::time::sleep(self.chance.millis(0..within_ms)).await;
+                    world.pulse.notify_waiters();
+                }
+            }
+        }
+    }
+
+    pub(crate) fn choose_faults(&mut self) {
+        let mut percent = |choices: &[u32]| f64::from(self.chance.pick(choices)) / 100.0;
+        let faults = LinkFaults {
+            drop: percent(&[0, 0, 2, 10]),
+            duplicate: percent(&[0, 0, 10]),
+            reorder: percent(&[0, 10, 50]),
+            reorder_delay_max: {
+                let max = self.chance.pick(self.world.plan.theme.hold_ups_ms);
+                self.chance.millis(1..max)
+            },
+        };
+        self.note(format!("{faults:?}"));
+        self.cluster().network.set_faults(faults);
+    }
+
+    /// Every tenth message is lost.
+    pub(crate) fn lose_some(&mut self) {
+        self.note("a tenth of all messages is lost".to_owned());
+        self.cluster().network.set_faults(LinkFaults { drop: 0.1, ..LinkFaults::default() });
+    }
+
+    pub(crate) fn choose_delays(&mut self) {
+        let max = self.chance.pick(self.world.plan.theme.delays_ms);
+        self.note(format!("delays below {max} ms"));
+        for from in self.cluster().indices() {
+            for to in self.cluster().indices() {
+                let delay = self.chance.millis(0..max);
+                self.cluster().network.set_delay(index(from), index(to), delay);
+            }
+        }
+    }
+
+    /// All that concerns one node takes long.
+    pub(crate) fn slow_down_one(&mut self) {
+        let (node, delay) = (self.any_node(), self.chance.millis(20..100));
+        self.note(format!("node {node} is slow: {delay:?} each way"));
+        for other in self.cluster().indices() {
+            self.cluster().network.set_delay(index(node), index(other), delay);
+            self.cluster().network.set_delay(index(other), index(node), delay);
+        }
+    }
+
+    pub(crate) fn cut(&mut self) {
+        let (a, b) = (self.any_node(), self.any_node());
+        self.note(format!("cut {a} <-> {b}"));
+        self.cluster().network.cut(index(a), index(b));
+    }
+
+    pub(crate) fn cut_one_way(&mut self) {
+        let (a, b) = (self.any_node(), self.any_node());
+        self.note(format!("cut {a} -> {b}"));
+        self.cluster().network.cut_one_way(index(a), index(b));
+    }
+
+    pub(crate) fn isolate(&mut self) {
+        let node = self.any_node();
+        self.isolate_node(node);
+    }
+
+    fn isolate_node(&mut self, node: usize) {
+        self.note(format!("isolate {node}"));
+        self.cluster().isolate(node);
+    }
+
+    /// Other cuts than before, any number of them.
+    pub(crate) fn scramble(&mut self) {
+        let percent = self.chance.pick(&[15, 30, 50]);
+        self.heal();
+        let mut cuts = Vec::new();
+        for from in self.cluster().indices() {
+            for to in self.cluster().indices() {
+                if from != to && self.chance.happens(percent) {
+                    self.cluster().network.cut_one_way(index(from), index(to));
+                    cuts.push(format!("{from} -> {to}"));
+                }
+            }
+        }
+        self.note(format!("cut {}", cuts.join(", ")));
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.note("heal all cuts".to_owned());
+        self.cluster().network.heal_all();
+    }
+
+    /// One node comes back, and in the same moment another goes away and a third forgets.
+    pub(crate) fn roll(&mut self) {
+        self.heal();
+        let (away, forgetful) = (self.any_node(), self.any_node());
+        if self.chance.happens(60) {
+            self.isolate_node(away);
+        }
+        if forgetful != away && self.chance.happens(60) {
+            self.bounce_node(forgetful);
+        }
+    }
+
+    pub(crate) fn crash(&mut self) {
+        let node = self.any_node();
+        self.crash_node(node);
+    }
+
+    /// A crash and a start at once.
+    pub(crate) fn bounce(&mut self) {
+        let node = self.any_node();
+        self.bounce_node(node);
+    }
+
+    /// Restarts the odd one, so that it may forget what it has just sent to one of the others.
+    pub(crate) fn bounce_odd_one(&mut self) {
+        let Some(odd_one) = self.world.plan.odd_one else { return };
+        if self.chance.happens(60) {
+            self.cut_odd_one();
+        }
+        self.bounce_node(odd_one);
+    }
+
+    /// Other links of the odd one are cut than before.
+    pub(crate) fn cut_odd_one(&mut self) {
+        let Some(odd_one) = self.world.plan.odd_one else { return };
+        self.heal();
+        for _ in 0..self.chance.within(1..3) {
+            let other = self.any_node();
+            self.note(format!("cut {odd_one} <-> {other}"));
+            self.cluster().network.cut(index(odd_one), index(other));
+        }
+    }
+
+    fn bounce_node(&mut self, node: usize) {
+        if self.crash_node(node) {
+            self.start_node(node);
+        }
+    }
+
+    /// Ends a process, if every acknowledged write survives that. Whether it did.
+    fn crash_node(&mut self, node: usize) -> bool {
+        if !self.cluster().is_running(node) || !self.can_lose(node) {
+            return false;
+        }
+        self.note(format!("crash {node}"));
+        self.cluster().crash(node);
+        true
+    }
+
+    /// Whether the quorums of every key tolerate that `node` forgets: N-W replicas may count for nothing at a time, and
+    /// one where all are required, since the others have the write as well.
+    fn can_lose(&self, node: usize) -> bool {
+        let cluster = self.cluster();
+        let (n, w) = (cluster.config.replication_factor, cluster.config.write_quorum);
+        let tolerated = usize::from((n - w).max(1).min(w - 1));
+        let counts_for = |node: usize, key: &str| {
+            cluster.find(node).is_some_and(|node| !node.replica().syncing.contains(cluster::slot(key)))
+        };
+        self.world.keys.iter().all(|key| {
+            let replicas = cluster.replicas_of(key);
+            let lost = replicas.iter().filter(|&&other| other == node || !counts_for(other, key)).count();
+            !replicas.contains(&node) || lost <= tolerated
+        })
+    }
+
+    pub(crate) fn start(&mut self) {
+        let down: Vec<_> = self.cluster().indices().filter(|&node| !self.cluster().is_running(node)).collect();
+        if !down.is_empty() {
+            let node = self.chance.pick(&down);
+            self.start_node(node);
+        }
+    }
+
+    fn start_node(&mut self, node: usize) {
+        if self.world.plan.odd_one.is_none() && self.chance.happens(30) {
+            let skew_ms = skew_ms(&mut self.chance, self.world.plan.skew_ms_max);
+            self.note(format!("the clock of {node} is off by {skew_ms} ms from now on"));
+            self.cluster().set_skew_ms(node, skew_ms);
+        }
+        self.note(format!("start {node}"));
+        self.cluster().start(node);
+    }
+
+    pub(crate) fn freeze(&mut self) {
+        let node = self.any_node();
+        self.note(format!("freeze {node}"));
+        self.cluster().network.freeze(index(node));
+    }
+
+    pub(crate) fn thaw(&mut self) {
+        self.note("thaw all".to_owned());
+        self.cluster().indices().for_each(|node| self.cluster().network.thaw(index(node)));
+    }
+
+    fn any_node(&mut self) -> usize {
+        self.chance.index(self.cluster().config.nodes.len())
+    }
+
+    fn cluster(&self) -> &TestCluster {
+        &self.world.cluster
+    }
+
+    fn note(&self, what: String) {
+        self.world.history.note(what);
+    }
+}
