@@ -201,6 +201,7 @@ fn forgeries() -> Vec<Vec<&'static str>> {
         vec!["RGET", "key"],
         vec!["RMARK", "1", "1", "ready"],
         vec!["RKEYS", "1"],
+        vec!["RDIGEST"],
         vec!["RCOUNT", "0"],
         vec!["RCLOCK"],
         vec!["RBEAT"],

@@ -4,6 +4,8 @@
 
 #[path = "quorum/clocks.rs"]
 mod clocks;
+#[path = "quorum/convergence.rs"]
+mod convergence;
 #[path = "quorum/expiry.rs"]
 mod expiry;
 #[path = "quorum/flushes.rs"]

@@ -89,6 +89,7 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("hint-ttl-ms", cluster.hint_ttl_ms.to_string()),
         ("read-repair-chance", cluster.read_repair_chance.to_string()),
         ("hint-bytes-max", own.hint_bytes_max.to_string()),
+        ("anti-entropy-interval-ms", own.anti_entropy_interval_ms.to_string()),
     ]
 }
 

@@ -26,7 +26,7 @@ pub enum CommandId {
     Cluster, ClusterCountKeysInSlot, ClusterHelp, ClusterInfo, ClusterKeySlot, ClusterMyId, ClusterNodes,
     ClusterShards, ClusterSlots,
     // Between nodes.
-    RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RCount, RClock, RBeat, RFlush,
+    RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
 }
 
 /// The group under which the documentation files a command.

@@ -6,8 +6,8 @@ use std::path::Path;
 use toml::{Spanned, Value};
 
 use super::knob::{
-    HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX,
-    REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
+    ANTI_ENTROPY_INTERVAL_MS, HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES,
+    NAME_BYTES_MAX, REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
 };
 use super::raw::{Document, Entry, RawCluster, RawServer, Table, line_at};
 use super::{ClusterConfig, ConfigError, NodeConfig, Secret, ServerConfig, defaults};
@@ -95,6 +95,11 @@ impl Document<'_> {
             max_clients: self.number(raw.max_clients, &MAX_CLIENTS, default.max_clients)?,
             max_value_bytes: self.number(raw.max_value_bytes, &MAX_VALUE_BYTES, default.max_value_bytes)?,
             hint_bytes_max: self.number(raw.hint_bytes_max, &HINT_BYTES_MAX, default.hint_bytes_max)?,
+            anti_entropy_interval_ms: self.number(
+                raw.anti_entropy_interval_ms,
+                &ANTI_ENTROPY_INTERVAL_MS,
+                default.anti_entropy_interval_ms,
+            )?,
         })
     }
 

@@ -21,6 +21,8 @@ pub const SYNC_TIMEOUT_MS: Knob = Knob::new("sync_timeout_ms", 0, 86_400_000);
 pub const HINT_TTL_MS: Knob = Knob::new("hint_ttl_ms", 1000, 86_400_000);
 /// `hint_bytes_max` of `[server]`: up to a terabyte; 0 keeps none.
 pub const HINT_BYTES_MAX: Knob = Knob::new("hint_bytes_max", 0, 1 << 40);
+/// `anti_entropy_interval_ms` of `[server]`: up to an hour; 0 switches it off.
+pub const ANTI_ENTROPY_INTERVAL_MS: Knob = Knob::new("anti_entropy_interval_ms", 0, 3_600_000);
 /// `worker_threads` of `[server]`.
 pub const WORKER_THREADS: Knob = Knob::new("worker_threads", 1, 1024);
 /// `max_clients` of `[server]`.

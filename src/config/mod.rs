@@ -22,8 +22,8 @@ pub use consistency::Consistency;
 pub use error::ConfigError;
 pub use file::LoadedConfig;
 pub use knob::{
-    HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES, NAME_BYTES_MAX, NODES_MAX,
-    REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
+    ANTI_ENTROPY_INTERVAL_MS, HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES,
+    NAME_BYTES_MAX, NODES_MAX, REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
 };
 pub use secret::Secret;
 
@@ -103,6 +103,17 @@ pub struct ServerConfig {
     /// is over is left to the comparing of replicas. 0 to 1099511627776 (1 TiB), 0 keeps none; 67108864 (64 MiB) by
     /// default.
     pub hint_bytes_max: usize,
+    /// Every how many milliseconds this node compares what it holds with the other replicas, and copies what it lacks.
+    /// 0 switches that off, and with it the dropping of tombstones. 0 to 3600000; 1000 by default.
+    pub anti_entropy_interval_ms: u64,
+}
+
+impl ServerConfig {
+    /// [`Self::anti_entropy_interval_ms`] as a duration; `None` if it is switched off.
+    #[must_use]
+    pub fn anti_entropy_interval(&self) -> Option<Duration> {
+        (self.anti_entropy_interval_ms > 0).then(|| Duration::from_millis(self.anti_entropy_interval_ms))
+    }
 }
 
 impl Default for ServerConfig {
@@ -112,6 +123,7 @@ impl Default for ServerConfig {
             max_clients: 10_000,
             max_value_bytes: 512 * 1024 * 1024,
             hint_bytes_max: 64 * 1024 * 1024,
+            anti_entropy_interval_ms: 1000,
         }
     }
 }

@@ -50,6 +50,7 @@ pub(super) struct RawServer {
     pub(super) max_clients: Entry,
     pub(super) max_value_bytes: Entry,
     pub(super) hint_bytes_max: Entry,
+    pub(super) anti_entropy_interval_ms: Entry,
 }
 
 /// `[[nodes]]`.
@@ -152,7 +153,7 @@ fn advice_on_unknown_key(message: &str, key: &str) -> String {
         }
         // In another table a name is more likely meant for what that table describes.
         "name" if is_above_all_tables => "write it below a line `[cluster]` instead".to_owned(),
-        "worker_threads" | "max_clients" | "max_value_bytes" | "hint_bytes_max" => {
+        "worker_threads" | "max_clients" | "max_value_bytes" | "hint_bytes_max" | "anti_entropy_interval_ms" => {
             "write it below a line `[server]` instead".to_owned()
         }
         "id" | "addr" | "announce" => "write it below a line `[[nodes]]` instead".to_owned(),

@@ -64,7 +64,7 @@ fn every_setting_reaches_the_configuration() {
     let settings = "[cluster]\nname = \"prod\"\nreplication_factor = 2\nwrite_quorum = 1\nread_quorum = 2\nvirtual_nodes = 64\n\
         request_timeout_ms = 250\nmax_clock_drift_ms = 500\nsync_timeout_ms = 0\nhint_ttl_ms = 5000\nread_repair_chance = 0.5\n\
         secret = \"between us\"\n\
-        [server]\nworker_threads = 3\nmax_clients = 50\nmax_value_bytes = 4096\nhint_bytes_max = 1000000";
+        [server]\nworker_threads = 3\nmax_clients = 50\nmax_value_bytes = 4096\nhint_bytes_max = 1000000\nanti_entropy_interval_ms = 0";
     let LoadedConfig { cluster, server } = three_nodes(settings).unwrap();
     assert_eq!(cluster.name, "prod");
     assert_eq!((cluster.replication_factor, cluster.write_quorum, cluster.read_quorum), (2, 1, 2));
@@ -72,9 +72,10 @@ fn every_setting_reaches_the_configuration() {
     assert_eq!((cluster.max_clock_drift_ms, cluster.sync_timeout(), cluster.hint_ttl_ms), (500, None, 5000));
     assert_eq!(format!("{:?}", cluster.read_repair_chance), "0.5");
     assert!(cluster.secret.is_some_and(|secret| secret.matches(b"between us")));
-    let expected =
-        ServerConfig { worker_threads: 3, max_clients: 50, max_value_bytes: 4096, hint_bytes_max: 1_000_000 };
-    assert_eq!(server, expected);
+    assert_eq!((server.worker_threads, server.max_clients, server.max_value_bytes), (3, 50, 4096));
+    assert_eq!(server.hint_bytes_max, 1_000_000);
+    assert_eq!(server.anti_entropy_interval(), None);
+    assert_eq!(ServerConfig::default().anti_entropy_interval(), Some(Duration::from_secs(1)));
 }
 
 #[test]
@@ -277,6 +278,7 @@ fn numbers_outside_of_their_range_are_refused() {
     for (setting, range) in [
         ("worker_threads = 0", "1 to 1024"),
         ("max_clients = 0", "1 to 1000000"),
+        ("anti_entropy_interval_ms = 3600001", "0 to 3600000"),
         ("max_value_bytes = 1023", "1024 to 536870912"),
         ("max_value_bytes = 536870913", "1024 to 536870912"),
     ] {

@@ -59,7 +59,8 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
         | PeerReply::Stale(_)
         | PeerReply::Missing
         | PeerReply::Record(_)
-        | PeerReply::Keys(_)
+        | PeerReply::Keys { .. }
+        | PeerReply::Digests { .. }
         | PeerReply::Integer(_) => "a replica answered something else than was asked".to_owned(),
     }
 }

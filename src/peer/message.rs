@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{CatchUp, Mark};
+use super::{CatchUp, DigestScope, Mark};
 use crate::codec::{Request, reply};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -57,11 +57,16 @@ pub enum PeerRequest<'a> {
     /// blank|syncing|caught-up`. Every version of the run `start` below `lowest_open`, and every version of the sender's older
     /// runs, is decided.
     Mark(Mark),
-    /// Catching up and anti-entropy ask for the versions of all records of a slot, tombstones too: `RKEYS slot`.
+    /// Catching up and anti-entropy ask for the versions of all records of a slot, tombstones too, page by page:
+    /// `RKEYS slot [position]`.
     Keys {
         /// The slot.
         slot: Slot,
+        /// Where the page begins: 0, and then what the page before named. Means nothing to another process.
+        from: u32,
     },
+    /// Anti-entropy asks for digests: `RDIGEST`, `RDIGEST groups` or `RDIGEST group number`.
+    Digest(DigestScope),
     /// DBSIZE asks for the live keys in the slots whose first replica among `alive` is the receiver:
     /// `RCOUNT node[,node..]`.
     Count {
@@ -99,8 +104,10 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 12] =
-    ["RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH", "RHELLO"];
+const NAMES: [&str; 13] = [
+    "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
+    "RHELLO",
+];
 /// The longest of [`NAMES`].
 const NAME_BYTES_MAX: usize = 7;
 /// In place of an expiry that a record does not have.
@@ -145,10 +152,8 @@ impl<'a> PeerRequest<'a> {
                 bulk_number(lowest_open.0, out);
                 reply::bulk(out, catch_up.word().as_bytes());
             }
-            Self::Keys { slot } => {
-                out.extend_from_slice(b"*2\r\n$5\r\nRKEYS\r\n");
-                bulk_number(u64::from(slot.number()), out);
-            }
+            Self::Keys { slot, from } => encode_keys(*slot, *from, out),
+            Self::Digest(scope) => encode_digest(*scope, out),
             Self::Count { alive } => {
                 out.extend_from_slice(b"*2\r\n$6\r\nRCOUNT\r\n");
                 let names: Vec<String> = alive.iter().map(|node| node.0.to_string()).collect();
@@ -193,7 +198,11 @@ impl<'a> PeerRequest<'a> {
             (b"RREVERT", [key, version]) => Ok(Self::Revert { key, version: parse_version(version)? }),
             (b"RGET", [key]) => Ok(Self::Read { key }),
             (b"RMARK", [start, lowest_open, state]) => parse_mark(start, lowest_open, state),
-            (b"RKEYS", [slot]) => Ok(Self::Keys { slot: parse_slot(slot)? }),
+            (b"RKEYS", [slot]) => Ok(Self::Keys { slot: parse_slot(slot)?, from: 0 }),
+            (b"RKEYS", [slot, from]) => Ok(Self::Keys { slot: parse_slot(slot)?, from: parse_position(from)? }),
+            (b"RDIGEST", []) => Ok(Self::Digest(DigestScope::All)),
+            (b"RDIGEST", [b"groups"]) => Ok(Self::Digest(DigestScope::Groups)),
+            (b"RDIGEST", [b"group", number]) => Ok(Self::Digest(DigestScope::Group(parse_group(number)?))),
             (b"RCOUNT", [alive]) => Ok(Self::Count { alive: parse_nodes(alive)? }),
             (b"RCLOCK", []) => Ok(Self::Clock),
             (b"RBEAT", []) => Ok(Self::Beat),
@@ -212,6 +221,36 @@ pub struct ReadRecord {
     pub expires_at: Option<UnixMs>,
     /// The value; `None` is a tombstone.
     pub value: Option<Bytes>,
+}
+
+/// A record of a slot's list, without its value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedRecord {
+    /// The key.
+    pub key: Bytes,
+    /// The stamp of the write.
+    pub version: Version,
+    /// It is a tombstone, or has expired.
+    pub is_gone: bool,
+}
+
+fn encode_keys(slot: Slot, from: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(if from == 0 { b"*2\r\n$5\r\nRKEYS\r\n" } else { b"*3\r\n$5\r\nRKEYS\r\n" });
+    bulk_number(u64::from(slot.number()), out);
+    if from > 0 {
+        bulk_number(u64::from(from), out);
+    }
+}
+
+fn encode_digest(scope: DigestScope, out: &mut Vec<u8>) {
+    match scope {
+        DigestScope::All => out.extend_from_slice(b"*1\r\n$7\r\nRDIGEST\r\n"),
+        DigestScope::Groups => out.extend_from_slice(b"*2\r\n$7\r\nRDIGEST\r\n$6\r\ngroups\r\n"),
+        DigestScope::Group(number) => {
+            out.extend_from_slice(b"*3\r\n$7\r\nRDIGEST\r\n$5\r\ngroup\r\n");
+            bulk_number(number.into(), out);
+        }
+    }
 }
 
 fn encode_set(key: &[u8], value: &[u8], version: Version, expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
@@ -317,6 +356,16 @@ fn parse_expiry(text: &[u8]) -> Result<UnixMs, ParseError> {
 fn parse_slot(text: &[u8]) -> Result<Slot, ParseError> {
     let number = parse_number(text).and_then(|number| u16::try_from(number).ok());
     number.and_then(Slot::new).ok_or_else(|| wrong_argument("slot", text))
+}
+
+fn parse_position(text: &[u8]) -> Result<u32, ParseError> {
+    let number = parse_number(text).and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| wrong_argument("position", text))
+}
+
+fn parse_group(text: &[u8]) -> Result<u8, ParseError> {
+    let number = parse_number(text).and_then(|number| u8::try_from(number).ok());
+    number.filter(|&number| number < DigestScope::GROUPS).ok_or_else(|| wrong_argument("group of slots", text))
 }
 
 fn parse_nodes(text: &[u8]) -> Result<Vec<NodeIndex>, ParseError> {

@@ -18,7 +18,7 @@ struct Parts {
 
 prop_compose! {
     fn parts()(
-        kind in 0_u8..10,
+        kind in 0_u8..11,
         key in any::<Vec<u8>>(),
         value in any::<Option<Vec<u8>>>(),
         version in versions(),
@@ -42,10 +42,18 @@ fn request(parts: &Parts) -> PeerRequest<'_> {
             lowest_open: version.hlc(),
             catch_up: [CatchUp::Blank, CatchUp::Partial, CatchUp::Complete][(version.hlc().0 % 3) as usize],
         }),
-        5 => PeerRequest::Keys { slot: Slot::new(version.node().0 % crate::ring::SLOT_COUNT).unwrap() },
+        5 => PeerRequest::Keys {
+            slot: Slot::new(version.node().0 % crate::ring::SLOT_COUNT).unwrap(),
+            from: u32::try_from(version.hlc().0 % 3).unwrap() << 20,
+        },
+        8 => PeerRequest::Digest(match version.node().0 {
+            0 => DigestScope::All,
+            1 => DigestScope::Groups,
+            node => DigestScope::Group((node % 128) as u8),
+        }),
         6 => PeerRequest::Count { alive: parts.numbers.iter().copied().map(NodeIndex).collect() },
         7 => PeerRequest::Clock,
-        8 => PeerRequest::Beat,
+        9 => PeerRequest::Beat,
         _ => PeerRequest::Flush { version },
     }
 }
@@ -99,6 +107,9 @@ fn mistakes_are_named() {
             "'18446744073709551616' is not a time in Unix milliseconds",
         ),
         ("RKEYS 16384", "'16384' is not a slot"),
+        ("RKEYS 1 4294967296", "'4294967296' is not a position"),
+        ("RDIGEST slots", "wrong arguments for 'RDIGEST'"),
+        ("RDIGEST group 128", "'128' is not a group of slots"),
         ("RCOUNT 1,,2", "'1,,2' is not a list of nodes"),
         ("RMARK 281474976710656 1 syncing", "'281474976710656' is not a start number"),
         ("RMARK 1 x\r\ny syncing", "'x\\r\\ny' is not a clock reading"),

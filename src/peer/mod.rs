@@ -34,6 +34,7 @@
 
 mod backoff;
 mod clock_probe;
+mod digest;
 mod exchange;
 mod health;
 mod in_memory;
@@ -54,6 +55,7 @@ mod welcome;
 
 use std::time::Duration;
 
+pub use digest::{Certainty, Digest, DigestScope};
 pub use exchange::{Answers, Exchange, LinkFault, RequestBatch};
 pub use health::Health;
 pub use in_memory::{InMemoryCommunicator, InMemoryNetwork, LinkFaults};
@@ -61,7 +63,7 @@ pub use introduction::{
     INTRODUCTION_COMMAND, Introduction, IntroductionError, PROTOCOL_VERSION, answer_introduction, check,
 };
 pub use link::LinkOptions;
-pub use message::{ParseError, PeerRequest, ReadRecord};
+pub use message::{ListedRecord, ParseError, PeerRequest, ReadRecord};
 pub use reply::{PeerReply, ReplyError};
 pub use resp::RespCommunicator;
 pub use welcome::Welcome;

@@ -5,10 +5,13 @@
 
 use bytes::Bytes;
 
-use super::message::{NO_EXPIRY, ReadRecord, bulk_expiry, bulk_version, parse_number, shown};
+use super::Digest;
+use super::message::{
+    ListedRecord, NO_EXPIRY, ReadRecord, bulk_expiry, bulk_number, bulk_version, parse_number, shown,
+};
 use crate::codec::{Protocol, ReplyFrame, reply};
 use crate::time::UnixMs;
-use crate::version::Version;
+use crate::version::{VERSION_TEXT_BYTES, Version};
 
 /// A peer's answer to one [`PeerRequest`](super::PeerRequest).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,9 +42,23 @@ pub enum PeerReply {
     /// The newest record of the key: an array of version, expiry or `-`, value; of the version alone for a tombstone.
     /// To RGET.
     Record(ReadRecord),
-    /// Keys and versions of all records of a slot: an array of `KEYS`, then key and version by turns. To RKEYS.
-    Keys(Vec<(Bytes, Version)>),
-    /// A number: live keys to RCOUNT, the hybrid clock's bits to RCLOCK, the wall clock's milliseconds to RBEAT. From 2^63 on it reads as negative on the wire.
+    /// Keys and versions of records of a slot: an array of `KEYS`, the position of the next page or `-`, then key and
+    /// version by turns, with the word `gone` behind the version of a tombstone. To RKEYS.
+    Keys {
+        /// The records of this page, in no order.
+        records: Vec<ListedRecord>,
+        /// Where the next page begins; `None` if this is the last one.
+        next: Option<u32>,
+    },
+    /// Digests in the order of the slots or groups: an array of `DIGESTS`, the flush mark, and those. To RDIGEST.
+    Digests {
+        /// The newest FLUSHALL that the receiver knows of: who has missed it must not take what it dropped for lacking.
+        flush_mark: Version,
+        /// What it holds.
+        digests: Vec<Digest>,
+    },
+    /// A number: live keys to RCOUNT, the hybrid clock's bits to RCLOCK, the wall clock's milliseconds to RBEAT. From 2^63
+    /// on it reads as negative on the wire.
     Integer(u64),
     /// Any other error, whole: the receiver could not or would not do it, and did nothing.
     Refused(String),
@@ -54,6 +71,12 @@ pub struct ReplyError(String);
 
 /// Opens the array of a slot's keys. No version begins like this, so that a record cannot be mistaken for it.
 const KEYS: &[u8] = b"KEYS";
+/// In place of the position of a page that does not exist.
+const NO_NEXT: &[u8] = b"-";
+/// Stands behind the version of a tombstone.
+const GONE: &[u8] = b" gone";
+/// Opens the array of digests.
+const DIGESTS: &[u8] = b"DIGESTS";
 
 impl PeerReply {
     /// Appends the frame of a [`Record`](Self::Record) to `out`, straight from the store's memory.
@@ -83,7 +106,15 @@ impl PeerReply {
             Self::Record(record) => {
                 Self::encode_record(record.version, record.expires_at, record.value.as_deref(), out);
             }
-            Self::Keys(keys) => encode_keys(keys, out),
+            Self::Keys { records, next } => encode_keys(records, *next, out),
+            Self::Digests { flush_mark, digests } => {
+                reply::array(out, digests.len() + 2);
+                reply::bulk(out, DIGESTS);
+                bulk_version(*flush_mark, out);
+                for digest in digests {
+                    reply::bulk(out, digest.to_text().as_bytes());
+                }
+            }
             Self::Integer(number) => reply::integer(out, number.cast_signed()),
             Self::Refused(text) => error_line(b"-", text, out),
         }
@@ -119,12 +150,19 @@ fn error_line(head: &[u8], text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn encode_keys(keys: &[(Bytes, Version)], out: &mut Vec<u8>) {
-    reply::array(out, 2 * keys.len() + 1);
+fn encode_keys(records: &[ListedRecord], next: Option<u32>, out: &mut Vec<u8>) {
+    reply::array(out, 2 * records.len() + 2);
     reply::bulk(out, KEYS);
-    for (key, version) in keys {
+    match next {
+        Some(position) => bulk_number(position.into(), out),
+        None => reply::bulk(out, NO_NEXT),
+    }
+    for ListedRecord { key, version, is_gone } in records {
         reply::bulk(out, key);
-        bulk_version(*version, out);
+        match is_gone {
+            true => reply::bulk(out, &[&version.to_text(), GONE].concat()),
+            false => bulk_version(*version, out),
+        }
     }
 }
 
@@ -155,7 +193,8 @@ fn from_error(text: &[u8]) -> Result<PeerReply, ReplyError> {
 
 fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
     let reply = match parts {
-        [head, rest @ ..] if head == KEYS => keys_of(rest).map(PeerReply::Keys),
+        [head, next, rest @ ..] if head == KEYS => keys_of(next, rest),
+        [head, flush_mark, rest @ ..] if head == DIGESTS => digests_of(flush_mark, rest),
         [version] => record_of(version, NO_EXPIRY, None),
         [version, expiry, value] => record_of(version, expiry, Some(value.clone())),
         _ => None,
@@ -163,9 +202,21 @@ fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
     reply.ok_or_else(|| unexpected("an array that begins with", parts.first().map_or(b"", |part| part)))
 }
 
-fn keys_of(parts: &[Bytes]) -> Option<Vec<(Bytes, Version)>> {
+fn keys_of(next: &[u8], parts: &[Bytes]) -> Option<PeerReply> {
+    let next = if next == NO_NEXT { None } else { Some(u32::try_from(parse_number(next)?).ok()?) };
     let (pairs, []) = parts.as_chunks::<2>() else { return None };
-    pairs.iter().map(|[key, version]| Some((key.clone(), Version::parse(version)?))).collect()
+    let listed = |[key, about]: &[Bytes; 2]| {
+        let (version, word) = about.split_at_checked(VERSION_TEXT_BYTES)?;
+        let is_known = word.is_empty() || word == GONE;
+        let version = Version::parse(version).filter(|_| is_known)?;
+        Some(ListedRecord { key: key.clone(), version, is_gone: !word.is_empty() })
+    };
+    Some(PeerReply::Keys { records: pairs.iter().map(listed).collect::<Option<_>>()?, next })
+}
+
+fn digests_of(flush_mark: &[u8], parts: &[Bytes]) -> Option<PeerReply> {
+    let digests = parts.iter().map(Digest::parse).collect::<Option<_>>()?;
+    Some(PeerReply::Digests { flush_mark: Version::parse(flush_mark)?, digests })
 }
 
 fn record_of(version: &[u8], expiry: &[u8], value: Option<Bytes>) -> Option<PeerReply> {
@@ -182,6 +233,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::peer::Certainty;
     use crate::peer::testing::{decode_replies, versions};
 
     fn values() -> impl Strategy<Value = Bytes> {
@@ -194,6 +246,16 @@ mod tests {
             expires_at: value.as_ref().and(expiry).map(UnixMs),
             value,
         })
+    }
+
+    fn listed() -> impl Strategy<Value = ListedRecord> {
+        let parts = (values(), versions(), any::<bool>());
+        parts.prop_map(|(key, version, is_gone)| ListedRecord { key, version, is_gone })
+    }
+
+    fn digests() -> impl Strategy<Value = Digest> {
+        let certainty = prop::sample::select(vec![Certainty::Settled, Certainty::Busy, Certainty::Syncing]);
+        (any::<u64>(), certainty).prop_map(|(sum, certainty)| Digest { sum, certainty })
     }
 
     fn replies() -> impl Strategy<Value = PeerReply> {
@@ -209,7 +271,10 @@ mod tests {
             versions().prop_map(PeerReply::Stale),
             "[ -~]{0,40}".prop_map(PeerReply::Drift),
             records().prop_map(PeerReply::Record),
-            prop::collection::vec((values(), versions()), 0..9).prop_map(PeerReply::Keys),
+            (prop::collection::vec(listed(), 0..9), any::<Option<u32>>())
+                .prop_map(|(records, next)| PeerReply::Keys { records, next }),
+            (versions(), prop::collection::vec(digests(), 0..9))
+                .prop_map(|(flush_mark, digests)| PeerReply::Digests { flush_mark, digests }),
             any::<u64>().prop_map(PeerReply::Integer),
             "ERR [ -~]{0,40}".prop_map(PeerReply::Refused),
         ]
@@ -247,8 +312,11 @@ mod tests {
             ReplyFrame::Array(vec![]),
             ReplyFrame::Array(vec![bytes(b"1-1-1"), bytes(b"-")]),
             ReplyFrame::Array(vec![bytes(b"1-1-1"), bytes(b"soon"), bytes(b"v")]),
+            ReplyFrame::Array(vec![bytes(b"KEYS")]),
             ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"k")]),
-            ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"k"), bytes(b"one")]),
+            ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"-"), bytes(b"k")]),
+            ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"-"), bytes(b"k"), bytes(b"one")]),
+            ReplyFrame::Array(vec![bytes(b"DIGESTS"), bytes(b"one")]),
         ] {
             let reply = PeerReply::from_frame(frame);
             assert!(reply.is_err(), "became {reply:?}");

@@ -74,6 +74,8 @@ impl ReplyReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::ListedRecord;
+    use crate::version::Version;
 
     fn read_in_steps(bytes: &[u8], step: usize) -> Result<Vec<PeerReply>, ReadError> {
         let mut reader = ReplyReader::new(DecodeLimits::default());
@@ -90,12 +92,13 @@ mod tests {
 
     #[test]
     fn replies_are_the_same_however_they_are_torn() {
+        let listed = ListedRecord { key: b"+OK\r\n".as_slice().into(), version: Version::default(), is_gone: true };
         let replies = [
             PeerReply::Ok,
             PeerReply::Missing,
             PeerReply::Ok,
             PeerReply::Refused("+OK".into()),
-            PeerReply::Keys(vec![(b"+OK\r\n".as_slice().into(), crate::version::Version::default())]),
+            PeerReply::Keys { records: vec![listed], next: None },
             PeerReply::Ok,
         ];
         let mut bytes = Vec::new();

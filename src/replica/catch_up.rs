@@ -89,6 +89,11 @@ impl SyncingSlots {
         self.count.load(Ordering::Acquire)
     }
 
+    /// How many there were at the start.
+    pub(super) fn count_at_start(&self) -> usize {
+        self.count_at_start
+    }
+
     /// How far this node has come. While it is blank no slot has ever counted.
     pub fn state(&self) -> CatchUp {
         match self.count() {

@@ -5,8 +5,6 @@
 
 use std::sync::atomic::AtomicU64;
 
-use crate::time::UnixMs;
-
 /// Counts since this node's start.
 #[derive(Debug, Default)]
 pub struct Convergence {
@@ -20,17 +18,4 @@ pub struct Convergence {
     pub stale_reads: AtomicU64,
     /// Writes of this node's coordinator that missed their quorum and were taken back.
     pub reverted_writes: AtomicU64,
-}
-
-/// How far a node and a peer are known to hold the same, counted over the slots that both of them keep.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct PeerAgreement {
-    /// Slots whose digests were equal when they were last compared.
-    pub equal: u32,
-    /// Slots whose digests differed.
-    pub differing: u32,
-    /// When digests were last compared; `None` if never.
-    pub compared_at: Option<UnixMs>,
-    /// When all of them were last equal; `None` if never.
-    pub agreed_at: Option<UnixMs>,
 }

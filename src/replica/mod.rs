@@ -4,32 +4,45 @@
 //! concern this node alone stand between: clocks that are too far ahead are refused, and slots that are still
 //! syncing take writes but count for nothing.
 
+mod agreement;
+pub mod anti_entropy;
 mod catch_up;
 pub mod convergence;
 mod drift_alarm;
+mod fetch;
 pub mod hints;
 pub mod janitor;
+mod pace;
+mod progress;
+mod shared;
 pub mod sync;
+mod tombstones;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::HybridClock;
 use crate::config::ClusterConfig;
 use crate::mutation::{Mutation, is_on};
 use crate::peer::{
-    Answers, CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PROTOCOL_VERSION, PeerReply,
-    PeerRequest, Welcome,
+    Answers, CatchUp, Introduction, IntroductionError, LinkState, ListedRecord, LocalNode, Mark, PROTOCOL_VERSION,
+    PeerReply, PeerRequest, ReadRecord, Welcome,
 };
 use crate::ring::{HashRing, NodeId, NodeIndex, Slot};
-use crate::store::{Copied, LocalKvStore, Lookup, Prior, Reverted, StoreOptions, Written};
+use crate::store::{Copied, Listed, LocalKvStore, Lookup, Page, Prior, Reverted, StoreOptions, Written};
 use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
 
+pub use agreement::PeerAgreement;
 pub use catch_up::SyncingSlots;
-pub use convergence::{Convergence, PeerAgreement};
+pub use convergence::Convergence;
 pub use hints::{HintStatus, Hints};
+pub use progress::SyncProgress;
+
+use progress::SyncMeter;
+use shared::SharedSlots;
 
 /// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
 const OPEN_BYTES_MAX: usize = 256 << 20;
@@ -57,6 +70,8 @@ struct PeerMemory {
     clock_offset_ms: AtomicI64,
     /// Whether a warning stands for its clock.
     clock_warned: AtomicBool,
+    /// What comparing with it came to last. Locked for an assignment.
+    agreement: Mutex<PeerAgreement>,
 }
 
 /// This node's share of the cluster: store, clock, ring, and what it knows of its peers.
@@ -86,6 +101,10 @@ pub struct Replica {
     /// The smallest version of this run that this node's coordinator may still take back.
     lowest_open: AtomicU64,
     peers: Box<[PeerMemory]>,
+    /// Which slots the peers keep as well.
+    shared: SharedSlots,
+    /// How far catching up has come.
+    sync_meter: SyncMeter,
 }
 
 impl Replica {
@@ -115,6 +134,8 @@ impl Replica {
             start: AtomicU64::new(start.get()),
             lowest_open: AtomicU64::new(0),
             peers: config.nodes.iter().map(|_| PeerMemory::default()).collect(),
+            shared: SharedSlots::new(&ring, index),
+            sync_meter: SyncMeter::new(wall.now()),
             ring,
             wall,
             config,
@@ -186,10 +207,17 @@ impl Replica {
             PeerRequest::Read { key } => self.read(key, now, out),
             PeerRequest::Mark(Mark { start, lowest_open, catch_up }) => {
                 self.store.advance_watermark(from, start, lowest_open, now);
-                self.note_catch_up(from, catch_up);
+                // A connection of an earlier process may still have something to be read.
+                if start.get() >= self.peers[from.as_usize()].start.load(Ordering::Acquire) {
+                    self.note_catch_up(from, catch_up);
+                }
                 PeerReply::Ok.encode(out);
             }
-            PeerRequest::Keys { slot } => self.keys(slot).encode(out),
+            PeerRequest::Keys { slot, from } => self.keys(slot, from, now).encode(out),
+            PeerRequest::Digest(scope) => {
+                let (flush_mark, digests) = (self.store.flush_mark(), self.digests(from, scope, now));
+                PeerReply::Digests { flush_mark, digests }.encode(out);
+            }
             PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
             PeerRequest::Clock if self.syncing.count() > 0 && !is_on(Mutation::SyncingCountsForFlush) => {
                 PeerReply::Syncing.encode(out);
@@ -254,6 +282,16 @@ impl Replica {
         }
     }
 
+    /// Keeps a record that this node has asked another replica for.
+    pub(crate) fn copy_fetched(&self, key: &[u8], record: &ReadRecord, now: UnixMs) -> PeerReply {
+        let ReadRecord { version, expires_at, value } = record;
+        if let Err(refusal) = self.admit(*version, *expires_at, now) {
+            return refusal;
+        }
+        self.store.copy_fetched(Slot::of_key(key), key, value.as_deref(), *expires_at, *version, now);
+        PeerReply::Ok
+    }
+
     pub(crate) fn revert(&self, key: &[u8], version: Version, now: UnixMs) -> PeerReply {
         let slot = Slot::of_key(key);
         match self.store.revert(slot, key, version, now) {
@@ -278,11 +316,13 @@ impl Replica {
         });
     }
 
-    fn keys(&self, slot: Slot) -> PeerReply {
+    fn keys(&self, slot: Slot, from: u32, now: UnixMs) -> PeerReply {
         if self.syncing.contains(slot) {
             return PeerReply::Syncing;
         }
-        PeerReply::Keys(self.store.versions(slot))
+        let Page { records, next } = self.store.page(slot, from, now);
+        let listed = |Listed { key, version, is_gone }| ListedRecord { key, version, is_gone };
+        PeerReply::Keys { records: records.into_iter().map(listed).collect(), next }
     }
 
     pub(crate) fn flush(&self, version: Version, now: UnixMs) -> PeerReply {
@@ -352,7 +392,9 @@ impl LocalNode for Replica {
         }
         let remembered = self.peers[peer.as_usize()].start.fetch_max(theirs.start.get(), Ordering::AcqRel);
         self.learn_flush(theirs.flush_mark, now);
-        self.note_catch_up(peer, theirs.catch_up);
+        if theirs.start.get() >= remembered {
+            self.note_catch_up(peer, theirs.catch_up);
+        }
         let start = self.start();
         self.peers[peer.as_usize()].known_as.store(start.get(), Ordering::Release);
         let welcome = Welcome {

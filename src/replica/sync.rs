@@ -1,36 +1,30 @@
 //! Catching up after a start without memory: asks the other replicas what they hold until every slot counts again.
 //!
 //! Which slots count is decided by a plain rule (`is_caught_up`); this task gathers what the rule needs. It compares
-//! lists of versions slot by slot, a few at a time, and fetches only what is missing or older here.
+//! lists of versions slot by slot, a few at a time, and fetches only what is missing or older here (`fetch.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
 use super::Replica;
 use super::catch_up::{Source, Span, is_caught_up};
-use crate::peer::{LinkState, NodeCommunicator, PeerReply, PeerRequest, ReadRecord, RequestBatch};
+use super::fetch::{Fetcher, Heard, Purpose};
+use crate::peer::{LinkState, NodeCommunicator, PeerRequest, RequestBatch};
 use crate::ring::{NodeIndex, SLOT_COUNT, Slot};
-use crate::time::UnixMs;
-use crate::version::{StartNumber, Version};
+use crate::version::StartNumber;
 
-/// Slots whose versions are asked for at once.
-const SLOTS_PER_REQUEST: usize = 64;
-/// Records that are fetched at once, if they are small.
-const RECORDS_PER_REQUEST_MAX: usize = 256;
-/// Records that are fetched first, when their size is not known.
-const RECORDS_PER_REQUEST_FIRST: usize = 16;
-/// Bytes of values that one answer should come to at most: all of them are in memory at once.
-const ANSWER_BYTES: usize = 4 << 20;
+/// Every how many rounds a replica that was syncing is asked again while another one was not heard yet.
+const REPEAT_ROUNDS: u32 = 10;
 /// How long to wait before asking again where something could not be had.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Runs until every slot of this node counts.
 pub async fn run(replica: Arc<Replica>, peers: Arc<dyn NodeCommunicator>) {
     if replica.syncing.count() == 0 {
+        replica.sync_meter.end(replica.wall.now());
         return;
     }
     let began = Instant::now();
@@ -51,6 +45,7 @@ pub async fn run(replica: Arc<Replica>, peers: Arc<dyn NodeCommunicator>) {
             let _ = timeout_at(Instant::now() + RETRY, replica.changed.notified()).await;
         }
     }
+    replica.sync_meter.end(replica.wall.now());
     tracing::info!(seconds = began.elapsed().as_secs_f64(), records = replica.store.counts().records, "caught up");
     replica.changed.notify_waiters();
     tell(&replica, peers.as_ref()).await;
@@ -80,8 +75,7 @@ struct Journal {
     sources: Vec<Source>,
     /// Counts the rounds of asking.
     round: u32,
-    /// Records that are asked for at once, learnt from their size.
-    records_per_request: usize,
+    fetcher: Fetcher,
 }
 
 impl Journal {
@@ -90,7 +84,7 @@ impl Journal {
         Self {
             sources: vec![Source::Unheard; usize::from(SLOT_COUNT) * nodes],
             round: 0,
-            records_per_request: RECORDS_PER_REQUEST_FIRST,
+            fetcher: Fetcher::new(Arc::clone(replica), Arc::clone(&peers), Purpose::CatchUp),
             replica: Arc::clone(replica),
             peers,
         }
@@ -141,97 +135,42 @@ impl Journal {
                 .filter(|&slot| self.replica.ring.preference_list(slot).contains(node))
                 .filter(|&slot| self.is_worth_asking(slot, node))
                 .collect();
-            for slots in wanted.chunks(SLOTS_PER_REQUEST) {
+            let mut rest = wanted.as_slice();
+            while !rest.is_empty() {
+                let (slots, later) = rest.split_at(self.fetcher.slots_at_once().min(rest.len()));
                 changed |= self.hear(node, slots).await;
+                rest = later;
             }
         }
         changed
     }
 
-    /// Whether `node` was not heard yet, or was syncing and it matters whether it still is.
+    /// Whether `node` was not heard yet, or was syncing: it may have caught up meanwhile, and if all the rest were heard
+    /// it matters whether it still has not.
     fn is_worth_asking(&self, slot: Slot, node: NodeIndex) -> bool {
         match self.sources[self.position(slot, node)] {
             Source::Merged => false,
             Source::Unheard => true,
-            Source::Syncing(_) => !self.others(slot).contains(&Source::Unheard),
+            Source::Syncing(_) => {
+                self.round.is_multiple_of(REPEAT_ROUNDS) || !self.others(slot).contains(&Source::Unheard)
+            }
         }
     }
 
     /// Merges what `node` holds of `slots`. Whether anything new was heard.
     async fn hear(&mut self, node: NodeIndex, slots: &[Slot]) -> bool {
-        let mut batch = RequestBatch::new();
-        for &slot in slots {
-            batch.push(&PeerRequest::Keys { slot });
-        }
-        let answers = self.peers.exchange(node, batch).await;
         let mut changed = false;
-        for (&slot, reply) in slots.iter().zip(answers.replies) {
-            let heard = match reply {
-                PeerReply::Keys(keys) => self.merge(node, slot, keys).await.then_some(Source::Merged),
-                PeerReply::Syncing => Some(self.still_syncing(slot, node, answers.process)),
-                _ => None,
+        for (&slot, heard) in slots.iter().zip(self.fetcher.hear(node, slots).await) {
+            let source = match heard {
+                Heard::Merged(_) => Source::Merged,
+                Heard::Syncing(process) => self.still_syncing(slot, node, process),
+                Heard::Nothing => continue,
             };
-            if let Some(heard) = heard {
-                let before = std::mem::replace(self.source(slot, node), heard);
-                self.judge(slot);
-                changed |= std::mem::discriminant(&before) != std::mem::discriminant(&heard);
-            }
+            let before = std::mem::replace(self.source(slot, node), source);
+            self.judge(slot);
+            changed |= std::mem::discriminant(&before) != std::mem::discriminant(&source);
         }
         changed
-    }
-
-    /// Fetches the records of `keys` that are missing here, or not here to stay: what may still be taken back here
-    /// stands for nothing, and may be taken back there too unless it is fetched. Whether all could be had.
-    async fn merge(&mut self, node: NodeIndex, slot: Slot, keys: Vec<(Bytes, Version)>) -> bool {
-        let now = self.replica.wall.now();
-        let is_lacking = |(key, version): &(Bytes, Version)| self.replica.store.lacks(slot, key, *version, now);
-        let wanted: Vec<Bytes> = keys.into_iter().filter(is_lacking).map(|(key, _)| key).collect();
-        let mut rest = wanted.as_slice();
-        while !rest.is_empty() {
-            let (part, later) = rest.split_at(self.records_per_request.min(rest.len()));
-            if !self.fetch(node, part).await {
-                return false;
-            }
-            rest = later;
-        }
-        true
-    }
-
-    /// Fetches the records of `keys` at once. Whether all could be had; what could is kept in any case.
-    async fn fetch(&mut self, node: NodeIndex, keys: &[Bytes]) -> bool {
-        let mut batch = RequestBatch::new();
-        for key in keys {
-            batch.push(&PeerRequest::Read { key });
-        }
-        let replies = self.peers.exchange(node, batch).await.replies;
-        let is_complete = replies.len() == keys.len();
-        let bytes = replies.iter().map(value_bytes).sum();
-        self.records_per_request = match is_complete {
-            true => records_per_request(keys.len(), bytes),
-            false => (keys.len() / 2).max(1),
-        };
-        let now = self.replica.wall.now();
-        let taken = keys.iter().zip(replies).filter(|(key, reply)| self.take(key, reply, now)).count();
-        taken == keys.len()
-    }
-
-    /// Keeps what the reply to a read shows of `key`. Whether nothing of it is missing here now.
-    fn take(&self, key: &[u8], reply: &PeerReply, now: UnixMs) -> bool {
-        match reply {
-            PeerReply::Record(record) => {
-                let ReadRecord { version, expires_at, value } = record;
-                match self.replica.copy(key, value.as_deref(), *version, *expires_at, now) {
-                    PeerReply::Drift(drift) => {
-                        tracing::debug!(%drift, "cannot take a record of another replica");
-                        false
-                    }
-                    _ => true,
-                }
-            }
-            // Reverted meanwhile.
-            PeerReply::Missing => true,
-            _ => false,
-        }
     }
 
     /// Lets `slot` count if enough was heard.
@@ -280,33 +219,5 @@ impl Journal {
 
     fn position(&self, slot: Slot, node: NodeIndex) -> usize {
         slot.as_usize() * self.replica.config.nodes.len() + node.as_usize()
-    }
-}
-
-fn value_bytes(reply: &PeerReply) -> usize {
-    match reply {
-        PeerReply::Record(ReadRecord { value: Some(value), .. }) => value.len(),
-        _ => 0,
-    }
-}
-
-/// How many records to ask for after `records` of them came with `bytes` of values: as many as fit by their mean, but
-/// at most twice as many.
-fn records_per_request(records: usize, bytes: usize) -> usize {
-    let fitting = ANSWER_BYTES / (bytes / records.max(1)).max(1);
-    fitting.min(2 * records).clamp(1, RECORDS_PER_REQUEST_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_fetched_by_their_size() {
-        assert_eq!(records_per_request(16, 1600), 32, "small ones by more and more");
-        assert_eq!(records_per_request(256, 25_600), RECORDS_PER_REQUEST_MAX);
-        assert_eq!(records_per_request(16, 16 << 20), 4, "a few of a megabyte");
-        assert_eq!(records_per_request(16, 16 << 30), 1, "huge ones singly");
-        assert_eq!(records_per_request(1, 0), 2);
     }
 }

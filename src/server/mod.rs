@@ -19,7 +19,7 @@ use crate::cli::ServeOptions;
 use crate::command::{Clients, Refusals, Server, Statistics};
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
-use crate::replica::{Replica, hints, janitor, sync};
+use crate::replica::{Replica, anti_entropy, hints, janitor, sync};
 use crate::ring::NodeIndex;
 use crate::time::WallClock;
 
@@ -165,6 +165,8 @@ impl Node {
         self.spawn_background(janitor::run(Arc::clone(&store.replica)));
         let server = Arc::clone(&self.server);
         self.spawn_background(async move { server.store.repair_reads().await });
+        let interval = self.server.settings.anti_entropy_interval();
+        self.spawn_background(anti_entropy::run(Arc::clone(&store.replica), Arc::clone(&store.peers), interval));
         self.spawn_background(memory::give_back());
     }
 

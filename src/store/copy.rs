@@ -8,12 +8,25 @@ use super::slot_table::{HashedKey, SlotTable};
 use crate::mutation::{Mutation, is_on};
 use crate::version::Version;
 
+/// How a copy has come here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// A peer has sent it of its own accord.
+    Sent,
+    /// This node has asked for it.
+    Fetched,
+}
+
 impl SlotTable {
     /// Keeps `record` unless a decided newer one is here.
-    pub(super) fn copy(&mut self, key: HashedKey<'_>, record: Record, context: &Context<'_>) -> Copied {
+    pub(super) fn copy(&mut self, key: HashedKey<'_>, record: Record, origin: Origin, context: &Context<'_>) -> Copied {
         self.pending.unmark_reverted(key.hash, record.version(), context);
-        let mut record = Some(record);
-        self.put(key, context, |shown_version, _| record.take_if(|record| record.version() > shown_version));
+        let (mut record, flush_mark) = (Some(record), self.flush_mark());
+        self.put(key, context, |shown_version, shown| {
+            let is_fetched = shown.is_none() && origin == Origin::Fetched;
+            let refused = if is_fetched { flush_mark } else { shown_version };
+            record.take_if(|record| record.version() > refused)
+        });
         match record {
             None => Copied::Newest,
             Some(record) => self.copy_older(key, record, context),
@@ -43,7 +56,9 @@ impl SlotTable {
             return Copied::Newest;
         }
         let Some(shown) = shown.filter(|_| version > self.flush_mark()) else {
-            return Copied::Older(self.flush_mark());
+            // A tombstone that was dropped here, or might have been: all that it stands against is refused without it.
+            let is_known = version > self.flush_mark() && record.is_tombstone();
+            return if is_known { Copied::Newest } else { Copied::Older(self.forgotten().max(self.flush_mark())) };
         };
         let newer = shown.version();
         if newer == version {

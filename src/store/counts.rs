@@ -50,12 +50,12 @@ impl LocalKvStore {
         for slot in &self.slots {
             let table = slot.lock();
             counts.keys += table.records.len();
+            counts.tombstones += table.records.len() - table.tally.live as usize;
             counts.live_keys += table.tally.live as usize;
             counts.records += table.records.len() + table.pending.records_below();
             counts.open_records += table.pending.open_records();
             counts.void_marks += table.pending.void_marks();
         }
-        counts.tombstones = counts.keys - counts.live_keys;
         counts
     }
 }

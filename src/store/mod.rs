@@ -16,6 +16,7 @@ mod closing;
 mod copy;
 mod counts;
 mod decide;
+mod digest;
 mod dirty;
 mod open;
 mod outcome;
@@ -24,8 +25,10 @@ mod record;
 mod revert;
 mod slot_table;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod void;
 mod warm;
 mod watermark;
@@ -33,7 +36,6 @@ mod write;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -43,12 +45,15 @@ use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber, Version};
 
 pub use counts::StoreCounts;
+pub use digest::{Listed, Page, SlotDigest};
 pub use outcome::{Copied, Lookup, Prior, Reverted, Written};
 pub use record::Record;
 pub use slot_table::Debris;
+pub use tombstones::{Dropped, Useless};
 pub use warm::WARM_KEYS_MAX;
 
 use closing::Closing;
+use copy::Origin;
 use decide::{Context, Decider};
 use dirty::DirtySlots;
 use record::Content;
@@ -135,7 +140,7 @@ impl LocalKvStore {
         version: Version,
         now: UnixMs,
     ) -> Written {
-        let content = Content { key, value, expires_at };
+        let content = Content::new(key, value, expires_at, now);
         let is_open = self.context(now).opens(version);
         let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
         let key = self.hashed(key);
@@ -147,7 +152,7 @@ impl LocalKvStore {
     }
 
     /// A fresh write of a coordinator that is a replica itself. `clock` gets the version that the key shows here (the
-    /// flush mark or the default version if there is no record) and must return a new one above it; since that happens
+    /// version up to which all is refused if there is no record) and must return a new one above it; since that happens
     /// under the slot's lock, such a write is never stale here, and versions of a key leave the node in order.
     /// It may be asked twice; then the second version counts.
     ///
@@ -163,7 +168,7 @@ impl LocalKvStore {
         now: UnixMs,
         clock: impl Fn(Version) -> Version,
     ) -> (Version, Prior) {
-        let (content, unstamped) = (Content { key, value, expires_at }, Version::default());
+        let (content, unstamped) = (Content::new(key, value, expires_at, now), Version::default());
         if !self.decider.replicated {
             let mut table = self.slots[slot.as_usize()].lock();
             if let Some(done) = table.overwrite(self.hashed(key), content, &clock, now) {
@@ -181,7 +186,8 @@ impl LocalKvStore {
     }
 
     /// A record that another replica has shown or decided: it is decided here as well, void mark or not, and kept
-    /// below newer records that may still be taken back.
+    /// below newer records that may still be taken back. One that a peer has sent of its own accord, perhaps long ago:
+    /// where a tombstone was dropped, what is older is refused.
     pub fn copy(
         &self,
         slot: Slot,
@@ -191,9 +197,27 @@ impl LocalKvStore {
         version: Version,
         now: UnixMs,
     ) -> Copied {
-        let record = Record::decided(Content { key, value, expires_at }, version);
-        let key = self.hashed(key);
-        self.change(slot, now, |table, context| table.copy(key, record, context))
+        let content = Content::new(key, value, expires_at, now);
+        self.copy_from(Origin::Sent, slot, content, version, now)
+    }
+
+    /// The same for a record that this node has just asked for: another replica shows it, so it is kept, however old.
+    pub fn copy_fetched(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        version: Version,
+        now: UnixMs,
+    ) -> Copied {
+        let content = Content::new(key, value, expires_at, now);
+        self.copy_from(Origin::Fetched, slot, content, version, now)
+    }
+
+    fn copy_from(&self, origin: Origin, slot: Slot, content: Content<'_>, version: Version, now: UnixMs) -> Copied {
+        let (key, record) = (self.hashed(content.key), Record::decided(content, version));
+        self.change(slot, now, |table, context| table.copy(key, record, origin, context))
     }
 
     /// Takes a fresh write back, whether it has arrived yet or not.
@@ -253,21 +277,6 @@ impl LocalKvStore {
         self.slots[slot.as_usize()].lock().lacks(key, version, &context)
     }
 
-    /// Keys and versions of all records shown in a slot, tombstones included, in the order of the keys. Being listed
-    /// does not count as being read.
-    #[must_use]
-    pub fn versions(&self, slot: Slot) -> Vec<(Bytes, Version)> {
-        let table = self.slots[slot.as_usize()].lock();
-        let mut keys = Vec::with_capacity(table.records.iter().map(|record| record.key().len()).sum());
-        table.records.iter().for_each(|record| keys.extend_from_slice(record.key()));
-        let mut keys = Bytes::from(keys);
-        let mut versions: Vec<_> =
-            table.records.iter().map(|record| (keys.split_to(record.key().len()), record.version())).collect();
-        drop(table);
-        versions.sort_unstable();
-        versions
-    }
-
     /// Closes what is due in all slots and gives memory back: to be called now and then, for slots that nobody
     /// writes to close nothing by themselves.
     pub fn sweep(&self, now: UnixMs) {
@@ -291,7 +300,7 @@ impl LocalKvStore {
                 return slot;
             }
             let mut table = self.slots[slot.as_usize()].lock();
-            if table.tally.expiring > 0 {
+            if table.tally.is_due(now) {
                 seen += table.records.len();
                 table.expire(&context);
             }

@@ -55,6 +55,12 @@ impl Spares {
 }
 
 impl Pending {
+    /// Whether nothing is open or void.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|lists| lists.is_empty())
+    }
+
     /// Closes and drops what is due.
     #[inline]
     pub(super) fn close_due(&mut self, context: &Context<'_>) {

@@ -30,7 +30,7 @@ pub struct Record(ThinArc<Header, u8>);
 
 struct Header {
     version: Version,
-    /// Unix milliseconds; 0 if the record never expires.
+    /// Unix milliseconds; 0 if the record never expires. Of a tombstone: when it came here.
     expires_at: u64,
     key_bytes: u32,
     /// The flags above. They change under the lock of the record's slot alone, so relaxed access suffices.
@@ -43,10 +43,16 @@ pub(super) struct Content<'a> {
     pub(super) key: &'a [u8],
     /// `None` deletes.
     pub(super) value: Option<&'a [u8]>,
+    /// Of a tombstone: when it came here.
     pub(super) expires_at: Option<UnixMs>,
 }
 
-impl Content<'_> {
+impl<'a> Content<'a> {
+    /// What is to be stored at `now`.
+    pub(super) fn new(key: &'a [u8], value: Option<&'a [u8]>, expires_at: Option<UnixMs>, now: UnixMs) -> Self {
+        Self { key, value, expires_at: if value.is_some() { expires_at } else { Some(now) } }
+    }
+
     /// The expiry as a header has it.
     fn expiry(&self) -> u64 {
         self.expires_at.map_or(0, |at| at.0.max(1))
@@ -106,9 +112,9 @@ impl Record {
         })
     }
 
-    /// The tombstone that an expired record turns into: same version, same expiry, same history, no value.
-    pub(super) fn without_value(&self) -> Self {
-        let content = Content { key: self.key(), value: None, expires_at: self.expires_at() };
+    /// The tombstone that an expired record turns into at `now`: same version, same history, no value.
+    pub(super) fn without_value(&self, now: UnixMs) -> Self {
+        let content = Content { key: self.key(), value: None, expires_at: Some(now) };
         Self::with_flags(content, self.version(), self.header().flags.load(Ordering::Relaxed))
     }
 
@@ -130,11 +136,16 @@ impl Record {
         self.header().version
     }
 
-    /// From when on the record counts as deleted, if ever.
+    /// From when on the record counts as deleted, if ever. A tombstone has no expiry.
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixMs> {
         let at = self.header().expires_at;
-        (at != 0).then_some(UnixMs(at))
+        (at != 0 && !self.is_tombstone()).then_some(UnixMs(at))
+    }
+
+    /// When a tombstone came here, by this node's clock.
+    pub(super) fn came_at(&self) -> UnixMs {
+        UnixMs(self.header().expires_at)
     }
 
     /// Whether the key exists at `now` by this record: it has a value that has not expired.
@@ -240,7 +251,7 @@ mod tests {
         for (key, value) in [(&b""[..], Some(&b""[..])), (b"k", Some(b"")), (b"", Some(b"v")), (b"key", None)] {
             let record = Record::decided(Content { key, value, expires_at: Some(UnixMs(5)) }, version(7));
             assert_eq!((record.key(), record.value()), (key, value));
-            assert_eq!((record.version(), record.expires_at()), (version(7), Some(UnixMs(5))));
+            assert_eq!((record.version(), record.expires_at()), (version(7), value.map(|_| UnixMs(5))));
         }
     }
 
@@ -250,9 +261,10 @@ mod tests {
         let record = Record::decided(content, version(1));
         assert!(record.is_live(UnixMs(4)));
         assert!(!record.is_live(UnixMs(5)));
-        let tombstone = record.without_value();
+        let tombstone = record.without_value(UnixMs(7));
         assert!(!tombstone.is_live(UnixMs(4)));
-        assert_eq!((tombstone.version(), tombstone.expires_at()), (version(1), Some(UnixMs(5))));
+        assert_eq!((tombstone.version(), tombstone.expires_at()), (version(1), None));
+        assert_eq!(tombstone.came_at(), UnixMs(7));
     }
 
     #[test]

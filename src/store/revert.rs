@@ -16,7 +16,8 @@ use crate::version::Version;
 impl SlotTable {
     /// Takes `version` back, or makes sure that it never takes effect.
     pub(super) fn revert(&mut self, key: HashedKey<'_>, version: Version, context: &Context<'_>) -> Reverted {
-        if version <= self.flush_mark() || !self.pending.can_mark_void(key.hash, version, context) {
+        let forgotten = self.flush_mark().max(self.forgotten());
+        if version <= forgotten || !self.pending.can_mark_void(key.hash, version, context) {
             return Reverted::Kept;
         }
         let is_gone = match self.pending.position(key.hash, version) {

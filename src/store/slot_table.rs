@@ -1,7 +1,7 @@
 //! A slot: its records and how they come and go.
 //!
 //! The table holds the newest record of each key, which is the one shown; what a newer open record covers is owned by
-//! the pending part. Writing is in `write.rs`, copying in `copy.rs`, taking back in `revert.rs`.
+//! the pending part. Writing is in `write.rs`, copying in `copy.rs`, taking back in `revert.rs`, sums in `tally.rs`.
 
 use foldhash::fast::RandomState;
 
@@ -10,6 +10,7 @@ use super::outcome::{Lookup, Prior};
 use super::pending::{Arrival, Pending};
 use super::record::Record;
 use super::table::Table;
+use super::tally::Tally;
 use crate::time::UnixMs;
 use crate::version::Version;
 
@@ -20,18 +21,17 @@ pub(super) struct SlotTable {
     pub(super) records: Table<Record>,
     pub(super) pending: Pending,
     pub(super) tally: Tally,
-    /// Everything up to this version is gone, and refused. In a box, for few clusters are ever flushed, and a slot has
-    /// to fit into a cache line.
-    flush_mark: Option<Box<Version>>,
+    /// In a box, for few slots are ever flushed or lose tombstones, and a slot has to fit into a cache line.
+    floors: Option<Box<Floors>>,
 }
 
-/// Counts over the shown records, kept up to date.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct Tally {
-    /// With a value, expired or not.
-    pub(super) live: u32,
-    /// Of those, the ones that have an expiry.
-    pub(super) expiring: u32,
+/// Up to where a slot without a record of a key knows better than those who send one.
+#[derive(Clone, Copy, Default)]
+struct Floors {
+    /// Everything up to this version is gone, and refused.
+    flush_mark: Version,
+    /// The newest tombstone that was dropped as useless.
+    forgotten: Version,
 }
 
 /// A key and its hash.
@@ -57,18 +57,36 @@ impl SlotTable {
 
     /// Everything up to this version is gone, and refused.
     pub(super) fn flush_mark(&self) -> Version {
-        self.flush_mark.as_deref().copied().unwrap_or_default()
+        self.floors().flush_mark
+    }
+
+    /// The newest tombstone that was dropped. What is not newer and belongs to a key without a record is too late to
+    /// be true, unless another replica shows it.
+    pub(super) fn forgotten(&self) -> Version {
+        self.floors().forgotten
+    }
+
+    /// Tombstones up to this version were dropped.
+    pub(super) fn forget_up_to(&mut self, version: Version) {
+        if version > self.forgotten() {
+            self.floors.get_or_insert_default().forgotten = version;
+        }
+    }
+
+    fn floors(&self) -> Floors {
+        self.floors.as_deref().copied().unwrap_or_default()
     }
 
     fn nothing(&self) -> Lookup<'_> {
-        match &self.flush_mark {
-            None => Lookup::Missing,
-            Some(version) => Lookup::Tombstone { version: **version },
+        match self.flush_mark() {
+            version if version == Version::default() => Lookup::Missing,
+            version => Lookup::Tombstone { version },
         }
     }
 
     /// Puts a record over what its key shows, and tells what that was. `make` sees the shown record and its version
-    /// (the flush mark if there is none) and returns a newer record; or `None`, then nothing changes.
+    /// (if there is none, the version up to which all is refused) and returns a newer record; or `None`, then nothing
+    /// changes.
     #[inline]
     pub(super) fn put(
         &mut self,
@@ -93,8 +111,8 @@ impl SlotTable {
                 Some(prior)
             }
             None => {
-                let flush_mark = self.flush_mark.as_deref().copied().unwrap_or_default();
-                let record = make(flush_mark, None)?;
+                let Floors { flush_mark, forgotten } = self.floors();
+                let record = make(flush_mark.max(forgotten), None)?;
                 if context.keeps(&record) {
                     self.tally.add(&record);
                     self.pending.log(key.hash, Arrival::on_top(&record), None, context);
@@ -121,7 +139,7 @@ impl SlotTable {
         if flush_mark <= self.flush_mark() {
             return;
         }
-        self.flush_mark = Some(Box::new(flush_mark));
+        self.floors.get_or_insert_default().flush_mark = flush_mark;
         self.pending.flush(flush_mark, &mut debris.records);
         if self.records.iter().all(|record| record.version() <= flush_mark) {
             debris.tables.push(std::mem::take(&mut self.records));
@@ -141,31 +159,26 @@ impl SlotTable {
 
     /// Turns expired records into tombstones, or removes them where tombstones are not kept.
     pub(super) fn expire(&mut self, context: &Context<'_>) {
-        let tally = &mut self.tally;
-        let hash_of = |record: &Record| context.hash(record.key());
-        self.records.retain(hash_of, |record| {
+        let mut tally = self.tally;
+        self.retain(context, |record| {
             if record.is_tombstone() || !record.is_expired(context.now) {
                 return true;
             }
             tally.remove(record);
             if context.decider.replicated {
-                *record = record.without_value();
+                *record = record.without_value(context.now);
             }
             context.decider.replicated
         });
+        tally.expires_at_first(self.records.iter().filter_map(Record::expires_at));
+        self.tally = tally;
+    }
+
+    /// Drops the records that `keep` does not want, and gives memory back.
+    pub(super) fn retain(&mut self, context: &Context<'_>, keep: impl FnMut(&mut Record) -> bool) {
+        let hash_of = |record: &Record| context.hash(record.key());
+        self.records.retain(hash_of, keep);
         self.records.shrink(hash_of);
-    }
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, record: &Record) {
-        self.live += u32::from(!record.is_tombstone());
-        self.expiring += u32::from(is_expiring(record));
-    }
-
-    pub(super) fn remove(&mut self, record: &Record) {
-        self.live -= u32::from(!record.is_tombstone());
-        self.expiring -= u32::from(is_expiring(record));
     }
 }
 
@@ -173,10 +186,6 @@ impl Arrival {
     fn on_top(record: &Record) -> Self {
         Self { version: record.version(), is_open: record.is_born_open(), is_newest: true }
     }
-}
-
-fn is_expiring(record: &Record) -> bool {
-    !record.is_tombstone() && record.expires_at().is_some()
 }
 
 /// What a flush took out of the store. Dropping it frees the memory, which takes a while: do so where nobody waits.

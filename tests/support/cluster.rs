@@ -12,7 +12,7 @@ use ringkv::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Ou
 use ringkv::peer::{
     InMemoryCommunicator, InMemoryNetwork, LinkOptions, LinkState, LocalNode, NodeCommunicator, PeerReply, PeerRequest,
 };
-use ringkv::replica::{HintStatus, Replica, hints, janitor, sync};
+use ringkv::replica::{HintStatus, Replica, anti_entropy, hints, janitor, sync};
 use ringkv::ring::{NodeId, NodeIndex, Slot};
 use ringkv::time::{UnixMs, WallClock};
 use ringkv::version::Version;
@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) hint_bytes_max: usize,
     /// How far each node's clock is off, in milliseconds.
     pub(crate) skews_ms: Vec<i64>,
+    /// How often replicas compare; never if none.
+    pub(crate) anti_entropy: Option<Duration>,
 }
 
 impl Setup {
@@ -56,7 +58,9 @@ impl Setup {
             nodes: (0..nodes).map(node).collect(),
             ..ClusterConfig::single_node()
         };
-        Self { config, seed: 1, hint_bytes_max: 1 << 20, skews_ms: vec![0; usize::from(nodes)] }
+        let anti_entropy = Some(Duration::from_secs(1));
+        let skews_ms = vec![0; usize::from(nodes)];
+        Self { config, seed: 1, hint_bytes_max: 1 << 20, skews_ms, anti_entropy }
     }
 
     pub(crate) fn seed(mut self, seed: u64) -> Self {
@@ -66,6 +70,12 @@ impl Setup {
 
     pub(crate) fn hint_bytes_max(mut self, bytes: usize) -> Self {
         self.hint_bytes_max = bytes;
+        self
+    }
+
+    /// Nobody compares: what a test is about must not be mended by it.
+    pub(crate) fn without_anti_entropy(mut self) -> Self {
+        self.anti_entropy = None;
         self
     }
 
@@ -88,6 +98,7 @@ impl Setup {
             hint_bytes_max: self.hint_bytes_max,
             origin: Instant::now(),
             skews_ms: Mutex::new(self.skews_ms),
+            anti_entropy: self.anti_entropy,
             nodes: Mutex::new(nodes),
         })
     }
@@ -176,6 +187,7 @@ pub(crate) struct TestCluster {
     hint_bytes_max: usize,
     origin: Instant,
     skews_ms: Mutex<Vec<i64>>,
+    anti_entropy: Option<Duration>,
     nodes: Mutex<Vec<Option<TestNode>>>,
 }
 
@@ -208,6 +220,7 @@ impl TestCluster {
         spawn_until(&died, sync::run(Arc::clone(&replica), Arc::clone(&peers)));
         spawn_until(&died, hints::run(Arc::clone(&replica), Arc::clone(&peers)));
         spawn_until(&died, janitor::run(Arc::clone(&replica)));
+        spawn_until(&died, anti_entropy::run(Arc::clone(&replica), Arc::clone(&peers), self.anti_entropy));
         let store = Arc::new(ConsistentHashingKvStore::new(replica, peers));
         let reads = Arc::clone(&store);
         spawn_until(&died, async move { reads.repair_reads().await });

@@ -50,8 +50,8 @@ impl Report<'_> {
 }
 
 /// How far this node and `peer` are known to agree.
-fn agreement_with(_: &Replica, _: NodeIndex) -> Option<PeerAgreement> {
-    None
+fn agreement_with(replica: &Replica, peer: NodeIndex) -> Option<PeerAgreement> {
+    Some(replica.agreement(peer))
 }
 
 /// What this node owes to `peer`.
@@ -111,8 +111,8 @@ mod tests {
         let text = bench.ask("INFO convergence");
         for line in [
             "# Convergence",
-            "peer0_convergence:id=node-2,hints=0,hint_bytes=0,hint_oldest_ms=0,hints_dropped=0",
-            "peer1_convergence:id=node-3,hints=0,hint_bytes=0,hint_oldest_ms=0,hints_dropped=0",
+            "peer0_convergence:id=node-2,slots_equal=0,slots_differing=0,hints=0,hint_bytes=0,hint_oldest_ms=0,hints_dropped=0",
+            "peer1_convergence:id=node-3,slots_equal=0,slots_differing=0,hints=0,hint_bytes=0,hint_oldest_ms=0,hints_dropped=0",
             "repairs_by_hint:0",
             "repairs_by_read:0",
             "repairs_by_anti_entropy:0",

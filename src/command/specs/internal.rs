@@ -53,9 +53,18 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             Argument::new("lowest-open", ArgumentKind::String),
             Argument::new("state", ArgumentKind::String),
         ]),
-    command(CommandId::RKeys, "rkeys", 2, "Returns the versions of all records of a slot.")
+    command(CommandId::RKeys, "rkeys", -2, "Returns the versions of the records of a slot, page by page.")
         .flags(READ)
-        .arguments(&[Argument::new("slot", ArgumentKind::Integer)]),
+        .arguments(&[
+            Argument::new("slot", ArgumentKind::Integer),
+            Argument::new("position", ArgumentKind::Integer).optional(),
+        ]),
+    command(CommandId::RDigest, "rdigest", -1, "Returns digests of the slots that both nodes keep.")
+        .flags(READ)
+        .arguments(&[
+            Argument::new("scope", ArgumentKind::String).optional(),
+            Argument::new("number", ArgumentKind::Integer).optional(),
+        ]),
     command(CommandId::RCount, "rcount", 2, "Counts the live keys that this node answers for among the given nodes.")
         .flags(READ)
         .arguments(&[Argument::new("nodes", ArgumentKind::String)]),

@@ -27,7 +27,7 @@ impl Worlds {
     fn next(&mut self) {
         self.count = (self.count + 1) % crate::ring::SLOT_COUNT;
         self.bench.slot = Slot::new(self.count).unwrap();
-        self.key = format!("{}.{}", self.count, self.bench.store.versions(self.bench.slot).len());
+        self.key = format!("{}.{}", self.count, self.bench.list(self.bench.slot).len());
     }
 
     fn merge(&self, index: usize) {

@@ -1,10 +1,12 @@
 //! What the store promises: rule by rule, against a slow twin, as laws, and from several threads.
 
 mod bounds;
+mod digests;
 mod flush_and_expiry;
 mod merging;
 mod reverts;
 mod threads;
+mod tombstones;
 mod twin;
 mod writes;
 
@@ -63,8 +65,19 @@ impl Bench {
 
     /// The version that is shown, without reading it.
     fn shown(&self, key: &str) -> Option<Version> {
-        let versions = self.store.versions(self.slot);
-        versions.into_iter().find(|(listed, _)| listed == key.as_bytes()).map(|(_, version)| version)
+        self.store.version_of(self.slot, key.as_bytes())
+    }
+
+    /// All records of a slot, sorted, however many pages it takes.
+    fn list(&self, slot: Slot) -> Vec<Listed> {
+        let (mut listed, mut from) = (Vec::new(), Some(0));
+        while let Some(position) = from {
+            let page = self.store.page(slot, position, NOW);
+            listed.extend(page.records);
+            from = page.next;
+        }
+        listed.sort_unstable();
+        listed
     }
 
     fn pass(&self, node: u16, lowest_open: u64) {

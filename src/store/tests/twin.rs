@@ -46,6 +46,7 @@ enum Step {
     Flush(u64),
     Wait(u64),
     Sweep,
+    Compare,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -62,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..8_u64).prop_map(Step::Flush),
         2 => (1..OPEN_TTL_MS).prop_map(Step::Wait),
         1 => Just(Step::Sweep),
+        1 => Just(Step::Compare),
     ]
 }
 
@@ -101,7 +103,9 @@ impl Twin {
                 self.bench.store.sweep(self.now);
                 let _ = self.bench.store.sweep_expired(self.bench.slot, 100, self.now);
             }
+            Step::Compare => self.compare(),
         }
+        self.assert_that_sums_follow(step);
         for (index, key) in KEYS.iter().enumerate() {
             let shown = self.shown(index);
             let shown = (shown > self.flush_mark).then_some(shown);
@@ -229,6 +233,26 @@ impl Twin {
         if let Some(past) = self.past.get_mut(&shown) {
             past.shown = true;
         }
+    }
+
+    /// The digest tells what is live, and whether anything may still be taken back.
+    fn compare(&self) {
+        let live = (0..KEYS.len()).map(|key| self.shown(key)).filter(|&version| self.is_live(version));
+        let sum = live.fold(0_u64, |sum, version| sum.wrapping_add(version.mixed()));
+        let digest = self.bench.store.digest(self.bench.slot, self.now);
+        assert_eq!(digest.sum, sum);
+        let is_open = self.past.keys().any(|&version| self.is_held(version) && !self.is_decided(version));
+        let is_void = self.past.values().any(|past| past.void_until.is_some_and(|until| self.now < until));
+        assert!(digest.is_busy || !is_open && (!is_void || self.flush_mark > Version::default()));
+    }
+
+    /// What is kept up to date is what counting anew comes to.
+    fn assert_that_sums_follow(&self, step: Step) {
+        let table = self.bench.store.slots[self.bench.slot.as_usize()].lock();
+        let with_value = || table.records.iter().filter(|record| !record.is_tombstone());
+        let sum = with_value().fold(0_u64, |sum, record| sum.wrapping_add(record.version().mixed()));
+        assert_eq!((table.tally.live as usize, table.tally.digest), (with_value().count(), sum), "after {step:?}");
+        assert!(with_value().filter_map(Record::expires_at).all(|at| table.tally.is_due(at)), "after {step:?}");
     }
 
     fn mark(&mut self, node: u16, start: u64, lowest_open: u64) {

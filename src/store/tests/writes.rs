@@ -104,8 +104,8 @@ fn listing_versions_shows_nothing() {
     let bench = Bench::new();
     bench.set("b", "1", v(1));
     bench.delete("a", v(2));
-    let listed = bench.store.versions(bench.slot);
-    assert_eq!(listed, [(Bytes::from("a"), v(2)), (Bytes::from("b"), v(1))]);
+    let listed = |key: &'static str, version, is_gone| Listed { key: key.into(), version, is_gone };
+    assert_eq!(bench.list(bench.slot), [listed("a", v(2), true), listed("b", v(1), false)]);
     assert_eq!(bench.revert("b", v(1)), Reverted::Confirmed);
 }
 

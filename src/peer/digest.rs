@@ -1,0 +1,114 @@
+//! Digests on their way between nodes: what a replica holds of one slot or of many, in a word.
+
+use bytes::Bytes;
+
+/// The digits of a sum.
+const SUM_DIGITS: usize = 16;
+
+/// Of which slots a digest is asked. All are among the slots that both nodes keep; a slot's group is its number divided
+/// by 128.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DigestScope {
+    /// One digest of all slots: `RDIGEST`.
+    All,
+    /// One of each group: `RDIGEST groups`.
+    Groups,
+    /// One of each slot of a group: `RDIGEST group number`.
+    Group(u8),
+}
+
+impl DigestScope {
+    /// How many groups there are.
+    pub const GROUPS: u8 = 128;
+}
+
+/// What a replica holds of some slots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Digest {
+    /// The wrapping sum of the slots' digests.
+    pub sum: u64,
+    /// How much it tells.
+    pub certainty: Certainty,
+}
+
+/// How much a digest tells, the least telling last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Certainty {
+    /// All of it is here to stay.
+    #[default]
+    Settled,
+    /// Some of it may still be taken back, or something may come late.
+    Busy,
+    /// The replica has not caught up, and counts for nothing.
+    Syncing,
+}
+
+impl Digest {
+    /// Of a slot on which its replica has not caught up.
+    pub const SYNCING: Self = Self { sum: 0, certainty: Certainty::Syncing };
+
+    /// The digest of the slots of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { sum: self.sum.wrapping_add(other.sum), certainty: self.certainty.max(other.certainty) }
+    }
+
+    /// Whether two replicas that show these hold the same, for certain.
+    #[must_use]
+    pub fn agrees_with(self, other: Self) -> bool {
+        self == other && self.certainty == Certainty::Settled
+    }
+
+    /// The text form: sixteen hexadecimal digits, followed by a `~` if it is busy and by a `?` if it is syncing.
+    pub(super) fn to_text(self) -> String {
+        let sign = match self.certainty {
+            Certainty::Settled => "",
+            Certainty::Busy => "~",
+            Certainty::Syncing => "?",
+        };
+        format!("{:016x}{sign}", self.sum)
+    }
+
+    pub(super) fn parse(text: &Bytes) -> Option<Self> {
+        let (digits, sign) = text.split_at_checked(SUM_DIGITS)?;
+        let certainty = match sign {
+            b"" => Certainty::Settled,
+            b"~" => Certainty::Busy,
+            b"?" => Certainty::Syncing,
+            _ => return None,
+        };
+        let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        let digits = str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| is_digit(&digit)))?;
+        Some(Self { sum: u64::from_str_radix(digits, 16).ok()?, certainty })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Certainty; 3] = [Certainty::Settled, Certainty::Busy, Certainty::Syncing];
+
+    #[test]
+    fn text_form_survives_a_round_trip_and_nothing_else_is_one() {
+        for sum in [0, 1, u64::MAX] {
+            for certainty in ALL {
+                let digest = Digest { sum, certainty };
+                assert_eq!(Digest::parse(&digest.to_text().into()), Some(digest));
+            }
+        }
+        for wrong in ["", "123", "+000000000000001", "000000000000000A", "0000000000000001!", "00000000000000001"] {
+            assert_eq!(Digest::parse(&wrong.into()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_sum_is_as_certain_as_its_least_certain_part() {
+        for (one, other) in ALL.into_iter().flat_map(|one| ALL.map(|other| (one, other))) {
+            let digest = |sum, certainty| Digest { sum, certainty };
+            let sum = digest(u64::MAX, one).plus(digest(2, other));
+            assert_eq!(sum, digest(1, one.max(other)));
+            assert_eq!(sum.agrees_with(sum), one.max(other) == Certainty::Settled);
+        }
+    }
+}
