@@ -11,39 +11,27 @@ use bytes::Bytes;
 
 use super::mail::Mail;
 use super::outbox::Step;
-use crate::peer::{Answers, RequestBatch};
-use crate::replica::Replica;
+use crate::replica::{Copies, Replica};
 use crate::ring::NodeIndex;
 use crate::version::Version;
 
 /// What was missed of one batch so far.
 #[derive(Debug, Default)]
 pub(super) struct Debts {
-    missed: Vec<Missed>,
+    missed: Vec<(NodeIndex, Copies)>,
     /// Stamps of writes of this batch that are not owed to anybody.
     disowned: Vec<Version>,
 }
 
-/// Requests that a node may not have got.
-#[derive(Debug)]
-struct Missed {
-    by: NodeIndex,
-    requests: Bytes,
-    /// So many of them were answered.
-    answered: usize,
-}
-
 impl Debts {
-    /// Notes what was not sent to `node`, because it is out of reach.
-    pub(super) fn unsent(&mut self, node: NodeIndex, batch: RequestBatch) {
-        self.missed.push(Missed { by: node, requests: batch.into_bytes().into(), answered: 0 });
+    /// Notes what `node` misses.
+    pub(super) fn missed(&mut self, node: NodeIndex, copies: Copies) {
+        self.missed.push((node, copies));
     }
 
-    /// Notes what `node` did not answer.
+    /// Notes what `node` did not answer: all `requests` but the first `answered`.
     pub(super) fn unanswered(&mut self, node: NodeIndex, requests: Bytes, answered: usize) {
-        if !requests.is_empty() {
-            self.missed.push(Missed { by: node, requests, answered });
-        }
+        self.missed(node, Copies::of_unanswered(requests, answered));
     }
 
     /// Notes that a write is not acknowledged under these stamps.
@@ -52,36 +40,34 @@ impl Debts {
     }
 
     /// All outcomes are known: makes hints of what is owed. `mail` is what is still out.
-    pub(super) fn settle(self, replica: &Arc<Replica>, mail: impl Iterator<Item = Mail>) {
-        let Self { mut missed, disowned } = self;
+    pub(super) fn settle(debts: Option<Box<Self>>, replica: &Arc<Replica>, mail: impl Iterator<Item = Mail>) {
+        let mut debts = debts.map_or_else(Self::default, |debts| *debts);
         for mail in mail {
-            let to = mail.to;
-            if !disowned.is_empty() && mail.items.iter().any(|item| matches!(item.step, Step::Write { .. })) {
-                tokio::spawn(wait(Arc::clone(replica), mail, disowned.clone()));
-            } else if let Some(answers) = mail.exchange.leave().filter(|answers| !answers.missed.is_empty()) {
-                missed.push(Missed::of(to, answers));
+            let is_write = || mail.items.iter().any(|item| matches!(item.step, Step::Write { .. }));
+            if !debts.disowned.is_empty() && is_write() {
+                tokio::spawn(wait(Arc::clone(replica), mail, debts.disowned.clone()));
+            } else if let Some(answers) = mail.exchange.leave()
+                && let Some(requests) = answers.missed
+            {
+                debts.unanswered(mail.to, *requests, answers.replies.len());
             }
         }
-        for missed in missed {
-            missed.owe(replica, &disowned);
+        debts.owe(replica);
+    }
+
+    fn owe(self, replica: &Replica) {
+        for (node, copies) in &self.missed {
+            replica.owe(*node, copies, |version| !self.disowned.contains(&version));
         }
-    }
-}
-
-impl Missed {
-    fn of(by: NodeIndex, answers: Answers) -> Self {
-        Self { by, requests: answers.missed, answered: answers.replies.len() }
-    }
-
-    fn owe(self, replica: &Replica, disowned: &[Version]) {
-        replica.owe(self.by, self.requests, self.answered, |version| !disowned.contains(&version));
     }
 }
 
 /// Waits for the answers to one letter, which the link ends in time, and makes hints of what is owed of it.
 async fn wait(replica: Arc<Replica>, mail: Mail, disowned: Vec<Version>) {
     let answers = mail.exchange.await;
-    if !answers.missed.is_empty() {
-        Missed::of(mail.to, answers).owe(&replica, &disowned);
+    if let Some(requests) = answers.missed {
+        let mut debts = Debts { missed: Vec::new(), disowned };
+        debts.unanswered(mail.to, *requests, answers.replies.len());
+        debts.owe(&replica);
     }
 }

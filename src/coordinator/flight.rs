@@ -34,8 +34,8 @@ pub struct Flight<'a> {
     undecided: usize,
     /// The claim on the watermark while a write may still be taken back.
     ticket: Option<OpenTicket>,
-    /// What replicas missed so far.
-    debts: Debts,
+    /// What replicas missed so far, if they did: hardly ever, and a flight is moved often.
+    debts: Option<Box<Debts>>,
 }
 
 impl<'a> Flight<'a> {
@@ -48,8 +48,7 @@ impl<'a> Flight<'a> {
     pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Self {
         let undecided = steps.len();
         let mut outbox = Outbox::for_all(&steps);
-        let debts = Debts::default();
-        let mut flight = Self { coordinator, steps, mail: Letters::new(), undecided, ticket: None, debts };
+        let mut flight = Self { coordinator, steps, mail: Letters::new(), undecided, ticket: None, debts: None };
         let writes = flight.steps.iter().any(|passenger| matches!(passenger.journey, Journey::Write { .. }));
         let mut gate = writes.then(|| coordinator.gate.lock());
         let mut roster = Roster::new(coordinator);
@@ -83,12 +82,12 @@ impl<'a> Flight<'a> {
             };
             let now = self.coordinator.replica.wall.now();
             match next {
-                Some((mail, answers)) => self.take_answers(&mail, answers, now),
+                Some((from, items, answers)) => self.take_answers(from, &items, answers, now),
                 None => self.hurry(now),
             }
         }
         self.close();
-        std::mem::take(&mut self.debts).settle(&self.coordinator.replica, self.mail.drain(..));
+        Debts::settle(self.debts.take(), &self.coordinator.replica, self.mail.drain(..));
         self.end_overtaken();
         std::mem::take(&mut self.steps).into_iter().map(Passenger::outcome).collect()
     }
@@ -129,23 +128,25 @@ impl<'a> Flight<'a> {
         self.post(outbox);
     }
 
-    fn take_answers(&mut self, mail: &Mail, answers: Answers, now: UnixMs) {
+    fn take_answers(&mut self, from: NodeIndex, items: &[Item], answers: Answers, now: UnixMs) {
         let Answers { process, replies, fault, missed } = answers;
-        self.debts.unanswered(mail.to, missed, replies.len());
+        if let Some(requests) = missed {
+            self.debts().unanswered(from, *requests, replies.len());
+        }
         let mut replies = replies.into_iter();
-        for &item in &mail.items {
+        for &item in items {
             let answer = replies.next().ok_or_else(|| fault.clone().unwrap_or(LinkFault::TimedOut));
             self.coordinator.follow(&answer, now);
             self.take_answer(item, process, answer);
         }
         let mut outbox = Outbox::default();
-        for item in &mail.items {
+        for item in items {
             if matches!(self.steps[item.operation].journey, Journey::Read { .. }) {
                 self.advance_read(item.operation, &mut outbox, now);
             }
         }
         self.post(outbox);
-        if mail.items.iter().any(|item| matches!(item.step, Step::Write { .. } | Step::Revert)) {
+        if items.iter().any(|item| matches!(item.step, Step::Write { .. } | Step::Revert)) {
             self.advance_writes(now);
         }
     }
@@ -192,20 +193,13 @@ impl<'a> Flight<'a> {
         let step = Step::Write { attempt: progress.attempt() };
         let replicas = coordinator.replica.ring.preference_list(*slot).as_slice().iter().enumerate();
         let others = replicas.filter(|&(_, &node)| node != coordinator.replica.index);
-        let mut missing: SmallVec<[NodeIndex; 4]> = SmallVec::new();
-        let reachable = others.filter_map(|(replica, &node)| match roster.process_of(node) {
-            Some(process) => {
-                progress.sent(replica, process);
-                Some((node, Item { operation, replica, step }))
-            }
-            None => {
-                missing.push(node);
-                None
-            }
+        let reachable = others.filter_map(|(replica, &node)| {
+            progress.sent(replica, roster.process_of(node)?);
+            Some((node, Item { operation, replica, step }))
         });
         outbox.push_to_all(reachable, &request);
-        if coordinator.replica.hints.are_kept() {
-            missing.into_iter().for_each(|node| outbox.push_unsent(node, &request));
+        for node in roster.missing(*slot).filter(|_| coordinator.replica.hints.are_kept()) {
+            outbox.unsent(node).push(key, value, version, expires_at);
         }
         Some(version.hlc())
     }
@@ -217,14 +211,14 @@ impl<'a> Flight<'a> {
                 match progress.verdict() {
                     Verdict::Wait => break,
                     Verdict::Restamp(above) => {
-                        self.debts.disown(progress.stamps());
+                        self.debts.get_or_insert_default().disown(progress.stamps());
                         self.restamp(operation, above, now);
                     }
                     Verdict::Revert => self.revert(operation, now),
                     Verdict::Done => {
                         let outcome = write_outcome(progress.outcome(), self.coordinator.quorum.write);
                         if !matches!(outcome, Outcome::Written(_)) {
-                            self.debts.disown(progress.stamps());
+                            self.debts.get_or_insert_default().disown(progress.stamps());
                         }
                         self.end(operation, outcome);
                     }
@@ -350,9 +344,13 @@ impl<'a> Flight<'a> {
             let exchange = self.coordinator.peers.exchange(to, batch);
             self.mail.push(Mail { to, items, exchange });
         }
-        for (node, batch) in outbox.unsent {
-            self.debts.unsent(node, batch);
+        for (node, copies) in outbox.unsent {
+            self.debts().missed(node, copies);
         }
+    }
+
+    fn debts(&mut self) -> &mut Debts {
+        self.debts.get_or_insert_default()
     }
 
     /// Declares all writes of this batch decided.

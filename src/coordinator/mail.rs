@@ -26,13 +26,17 @@ pub(super) struct Mail {
 /// All of a batch.
 pub(super) type Letters = SmallVec<[Mail; 4]>;
 
-/// The next letter that was answered, or failed, and its answers.
-pub(super) async fn next_answers(mail: &mut Letters) -> (Mail, Answers) {
+/// Whose letter was answered, or failed, what it was about, and the answers.
+type Answered = (NodeIndex, Vec<Item>, Answers);
+
+/// The next letter that is answered.
+pub(super) async fn next_answers(mail: &mut Letters) -> Answered {
     assert!(!mail.is_empty(), "an undecided operation awaits an answer");
     poll_fn(|context| {
         for position in 0..mail.len() {
             if let Poll::Ready(answers) = Pin::new(&mut mail[position].exchange).poll(context) {
-                return Poll::Ready((mail.swap_remove(position), answers));
+                let Mail { to, items, .. } = mail.swap_remove(position);
+                return Poll::Ready((to, items, answers));
             }
         }
         Poll::Pending
@@ -41,6 +45,6 @@ pub(super) async fn next_answers(mail: &mut Letters) -> (Mail, Answers) {
 }
 
 /// As [`next_answers`], `None` if none comes for so long that more replicas should be asked.
-pub(super) async fn next_answers_soon(mail: &mut Letters, request_timeout: Duration) -> Option<(Mail, Answers)> {
+pub(super) async fn next_answers_soon(mail: &mut Letters, request_timeout: Duration) -> Option<Answered> {
     timeout(request_timeout / HURRY_PARTS, next_answers(mail)).await.ok()
 }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::journey::Passenger;
 use crate::peer::{PeerRequest, RequestBatch};
+use crate::replica::Copies;
 use crate::ring::NodeIndex;
 
 /// About what a message to a peer takes beside key and value.
@@ -39,7 +40,7 @@ pub(super) struct Letter {
 pub(super) struct Outbox {
     pub(super) letters: SmallVec<[Letter; 4]>,
     /// What replicas out of reach miss.
-    pub(super) unsent: Vec<(NodeIndex, RequestBatch)>,
+    pub(super) unsent: Vec<(NodeIndex, Copies)>,
     /// How many messages, and bytes of them, a letter is expected to hold.
     room: (usize, usize),
 }
@@ -81,16 +82,13 @@ impl Outbox {
         }
     }
 
-    /// Notes that `node` misses this write, because it is out of reach.
-    pub(super) fn push_unsent(&mut self, node: NodeIndex, request: &PeerRequest<'_>) {
-        match self.unsent.iter_mut().find(|(to, _)| *to == node) {
-            Some((_, batch)) => batch.push(request),
-            None => {
-                let mut batch = RequestBatch::with_capacity(self.room.1);
-                batch.push(request);
-                self.unsent.push((node, batch));
-            }
-        }
+    /// What `node` misses, because it is out of reach.
+    pub(super) fn unsent(&mut self, node: NodeIndex) -> &mut Copies {
+        let position = self.unsent.iter().position(|(to, _)| *to == node).unwrap_or_else(|| {
+            self.unsent.push((node, Copies::default()));
+            self.unsent.len() - 1
+        });
+        &mut self.unsent[position].1
     }
 
     /// Where the letter to `node` is.

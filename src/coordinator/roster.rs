@@ -22,16 +22,28 @@ struct Standing {
 pub(super) struct Roster<'a> {
     coordinator: &'a ConsistentHashingKvStore,
     standings: SmallVec<[Standing; 8]>,
+    /// Whether one of them is out of reach.
+    misses_some: bool,
 }
 
 impl<'a> Roster<'a> {
     pub(super) fn new(coordinator: &'a ConsistentHashingKvStore) -> Self {
-        Self { coordinator, standings: SmallVec::new() }
+        Self { coordinator, standings: SmallVec::new(), misses_some: false }
     }
 
     /// The process that `node` is, if a request handed over now would reach it.
     pub(super) fn process_of(&mut self, node: NodeIndex) -> Option<StartNumber> {
         self.standing(node).process
+    }
+
+    /// The replicas of `slot` that are known to be out of reach.
+    pub(super) fn missing(&self, slot: Slot) -> impl Iterator<Item = NodeIndex> {
+        let known = if self.misses_some { self.standings.as_slice() } else { &[] };
+        let replicas = self.coordinator.replica.ring.preference_list(slot);
+        known
+            .iter()
+            .filter(move |known| known.process.is_none() && replicas.contains(known.node))
+            .map(|known| known.node)
     }
 
     /// How many replicas of `slot` can be reached and count toward its quorums, as far as is known here.
@@ -54,6 +66,7 @@ impl<'a> Roster<'a> {
         let process = self.coordinator.process_of(node);
         let counts =
             process.is_some() && (!self.coordinator.replica.is_peer_syncing(node) || is_on(Mutation::SyncingAcks));
+        self.misses_some |= process.is_none();
         self.standings.push(Standing { node, process, counts });
         Standing { node, process, counts }
     }

@@ -92,20 +92,21 @@ pub struct Answers {
     pub replies: Vec<PeerReply>,
     /// Why answers are missing, if some are.
     pub fault: Option<LinkFault>,
-    /// With a fault, the whole batch back if it was to be kept, the answered requests too; otherwise nothing.
-    pub missed: Bytes,
+    /// With a fault, the whole batch back if it was to be kept, the answered requests too. In a box, because answers
+    /// are moved often, and hardly ever with it.
+    pub missed: Option<Box<Bytes>>,
 }
 
 impl Answers {
     /// Answers with nothing to give back.
     pub(super) fn new(process: StartNumber, replies: Vec<PeerReply>, fault: Option<LinkFault>) -> Self {
-        Self { process, replies, fault, missed: Bytes::new() }
+        Self { process, replies, fault, missed: None }
     }
 
     /// With what was kept of the batch, which goes back if there is a fault.
     pub(super) fn with_kept(mut self, kept: Option<impl Into<Bytes>>) -> Self {
         if self.fault.is_some() {
-            self.missed = kept.map(Into::into).unwrap_or_default();
+            self.missed = kept.map(|kept| Box::new(kept.into()));
         }
         self
     }

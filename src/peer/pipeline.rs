@@ -101,7 +101,7 @@ pub(super) struct Unasked;
 impl Finished {
     /// Hands the answers over. Nobody may be there to take them any more: then they come back if something was missed.
     pub(super) fn send(self) -> Option<Answers> {
-        self.sender.send(self.answers).err().filter(|answers| !answers.missed.is_empty())
+        self.sender.send(self.answers).err().filter(|answers| answers.missed.is_some())
     }
 }
 

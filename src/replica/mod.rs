@@ -38,6 +38,7 @@ use crate::version::{Hlc, StartNumber, Version};
 pub use agreement::PeerAgreement;
 pub use catch_up::SyncingSlots;
 pub use convergence::Convergence;
+pub(crate) use hints::Copies;
 pub use hints::{HintStatus, Hints};
 pub use progress::SyncProgress;
 
@@ -452,7 +453,8 @@ impl LocalNode for Replica {
     }
 
     fn missed(&self, peer: NodeIndex, answers: Answers) {
-        self.owe(peer, answers.missed, answers.replies.len(), |_| true);
+        let requests = answers.missed.map_or_else(Default::default, |requests| *requests);
+        self.owe(peer, &Copies::of_unanswered(requests, answers.replies.len()), |_| true);
     }
 
     fn link_changed(&self, _peer: NodeIndex, _state: LinkState) {

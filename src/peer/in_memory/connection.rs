@@ -162,7 +162,7 @@ impl Pending {
     fn end(self, answers: Answers, standing: &Standing) {
         let answers = answers.with_kept(self.kept);
         if let Some(Err(answers)) = self.sender.map(|sender| sender.send(answers))
-            && !answers.missed.is_empty()
+            && answers.missed.is_some()
         {
             standing.node().missed(standing.peer(), answers);
         }

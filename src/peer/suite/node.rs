@@ -129,7 +129,8 @@ impl LocalNode for TestNode {
 
     fn missed(&self, peer: NodeIndex, answers: Answers) {
         assert_eq!(peer, B);
-        self.note(format!("missed {} bytes after {} replies", answers.missed.len(), answers.replies.len()));
+        let bytes = answers.missed.map_or(0, |missed| missed.len());
+        self.note(format!("missed {bytes} bytes after {} replies", answers.replies.len()));
     }
 
     fn link_changed(&self, peer: NodeIndex, state: LinkState) {

@@ -10,18 +10,16 @@
 //! What is owed is bounded in bytes, for each peer and in all, and in age. What is dropped is counted and left to
 //! anti-entropy. It is lost with the process, too.
 
+mod copies;
 mod delivery;
 mod queue;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio_util::codec::Decoder;
 
-use crate::codec::{DecodeLimits, Request, RequestDecoder};
-use crate::peer::{PeerReply, PeerRequest, RequestBatch};
+use crate::peer::{PeerReply, RequestBatch};
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
 use crate::version::Version;
@@ -29,6 +27,7 @@ use crate::version::Version;
 use super::Replica;
 use queue::{Hint, HintQueue, Validity};
 
+pub(crate) use copies::Copies;
 pub use delivery::run;
 pub use queue::HintStatus;
 
@@ -64,9 +63,9 @@ impl Replica {
         self
     }
 
-    /// Owes to `peer` the writes among `requests` without the first `answered`, as far as `is_owed` says so.
-    pub(crate) fn owe(&self, peer: NodeIndex, requests: Bytes, answered: usize, is_owed: impl Fn(Version) -> bool) {
-        self.hints.owe(peer, requests, answered, self.hint_validity(), is_owed);
+    /// Owes `copies` to `peer`, as far as `is_owed` says so.
+    pub(crate) fn owe(&self, peer: NodeIndex, copies: &Copies, is_owed: impl Fn(Version) -> bool) {
+        self.hints.owe(peer, copies, self.hint_validity(), is_owed);
     }
 
     /// Which hints may be kept and sent at this moment.
@@ -87,30 +86,16 @@ impl Hints {
         self.peer_bytes_max > 0
     }
 
-    fn owe(
-        &self,
-        peer: NodeIndex,
-        requests: Bytes,
-        answered: usize,
-        validity: Validity,
-        is_owed: impl Fn(Version) -> bool,
-    ) {
+    fn owe(&self, peer: NodeIndex, copies: &Copies, validity: Validity, is_owed: impl Fn(Version) -> bool) {
         if !self.are_kept() {
             return;
         }
         let debt = &self.debts[peer.as_usize()];
-        let mut copy = Vec::new();
-        for request in decode(requests).iter().skip(answered) {
-            let Ok(PeerRequest::Write { key, value, version, expires_at }) = PeerRequest::parse(request) else {
-                continue;
-            };
-            if version <= validity.flush_mark || !is_owed(version) {
-                continue;
+        for (version, copy) in copies.iter() {
+            if version > validity.flush_mark && is_owed(version) {
+                let hint = Hint::new(copy.into(), version, validity.now);
+                self.change(debt, |queue, room| queue.push(hint, room));
             }
-            copy.clear();
-            PeerRequest::Copy { key, value, version, expires_at }.encode(&mut copy);
-            let hint = Hint::new(copy.as_slice().into(), version, validity.now);
-            self.change(debt, |queue, room| queue.push(hint, room));
         }
         debt.added.notify_one();
     }
@@ -165,18 +150,6 @@ impl Hints {
     }
 }
 
-/// The requests of a batch of this node's own.
-fn decode(requests: Bytes) -> Vec<Request> {
-    let mut decoder = RequestDecoder::new(DecodeLimits::between_nodes());
-    let mut buffer = BytesMut::from(requests);
-    let mut decoded = Vec::new();
-    while let Ok(Some(request)) = decoder.decode(&mut buffer) {
-        decoded.push(request);
-    }
-    debug_assert!(buffer.is_empty(), "a batch holds whole requests");
-    decoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,49 +165,35 @@ mod tests {
         Validity { now: UnixMs(100), ttl_ms: 1000, flush_mark: version(2) }
     }
 
-    /// What is written at this time: a delete, a value, or one that expires.
-    fn content(at_ms: u64) -> (Option<&'static [u8]>, Option<UnixMs>) {
-        match at_ms % 3 {
-            0 => (None, None),
-            1 => (Some(b"v"), None),
-            _ => (Some(b"v"), Some(UnixMs(5000 + at_ms))),
-        }
-    }
-
-    /// A batch as it leaves for a peer: writes at the given times, and a read between.
-    fn batch(stamps_ms: &[u64]) -> Bytes {
-        let mut batch = RequestBatch::new();
+    /// Copies of writes at the given times.
+    fn copies(stamps_ms: &[u64]) -> Copies {
+        let mut copies = Copies::default();
         for &at_ms in stamps_ms {
-            let (value, expires_at) = content(at_ms);
-            batch.push(&PeerRequest::Write { key: b"k", value, version: version(at_ms), expires_at });
-            batch.push(&PeerRequest::Read { key: b"k" });
+            copies.push(b"k", None, version(at_ms), None);
         }
-        Bytes::copy_from_slice(batch.bytes())
+        copies
     }
 
     fn copy(at_ms: u64) -> Vec<u8> {
-        let (value, expires_at) = content(at_ms);
-        let mut out = Vec::new();
-        PeerRequest::Copy { key: b"k", value, version: version(at_ms), expires_at }.encode(&mut out);
-        out
+        copies(&[at_ms]).iter().flat_map(|(_, copy)| copy.to_vec()).collect()
     }
 
     #[test]
-    fn unanswered_writes_that_are_owed_become_copies() {
+    fn what_is_owed_is_kept_for_its_peer_alone() {
         let hints = Hints::new(3);
-        hints.owe(PEER, batch(&[3, 4, 5, 6, 8]), 2, validity(), |owed| owed != version(5));
-        assert_eq!(hints.status(PEER, UnixMs(104)).count, 3, "3 was answered, 5 was not acknowledged");
+        hints.owe(PEER, &copies(&[4, 5, 6]), validity(), |owed| owed != version(5));
+        assert_eq!(hints.status(PEER, UnixMs(104)).count, 2, "5 was not acknowledged");
         assert_eq!(hints.status(NodeIndex(2), UnixMs(104)), HintStatus::default());
         let sent = hints.next_batch(PEER, validity(), usize::MAX);
-        assert_eq!(sent.bytes(), [copy(4), copy(6), copy(8)].concat());
-        assert_eq!(hints.answered(PEER, &[PeerReply::Ok, PeerReply::Ok, PeerReply::Ok]), 3);
+        assert_eq!(sent.bytes(), [copy(4), copy(6)].concat());
+        assert_eq!(hints.answered(PEER, &[PeerReply::Ok, PeerReply::Ok]), 2);
         assert_eq!(hints.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn what_a_flush_has_dropped_is_not_owed() {
         let hints = Hints::new(3);
-        hints.owe(PEER, batch(&[1, 2, 3]), 0, validity(), |_| true);
+        hints.owe(PEER, &copies(&[1, 2, 3]), validity(), |_| true);
         assert_eq!(hints.status(PEER, UnixMs(100)).count, 1);
         hints.drop_older_than(version(3));
         assert_eq!(hints.status(PEER, UnixMs(100)), HintStatus::default());
@@ -246,7 +205,7 @@ mod tests {
         let one = Hint::new(copy(4).into(), version(4), UnixMs(100)).bytes();
         let hints = Hints { peer_bytes_max: 3 * one, ..Hints::new(10) };
         for node in 0..10 {
-            hints.owe(NodeIndex(node), batch(&[4, 7, 10, 13]), 0, validity(), |_| true);
+            hints.owe(NodeIndex(node), &copies(&[4, 5, 6, 7]), validity(), |_| true);
         }
         let counts = (0..10).map(|node| hints.status(NodeIndex(node), UnixMs(100)).count);
         assert_eq!(counts.collect::<Vec<_>>(), [3, 3, 3, 3, 0, 0, 0, 0, 0, 0]);
@@ -260,7 +219,7 @@ mod tests {
     #[test]
     fn with_a_bound_of_zero_nothing_is_kept() {
         let hints = Hints { peer_bytes_max: 0, ..Hints::new(3) };
-        hints.owe(PEER, batch(&[5]), 0, validity(), |_| true);
+        hints.owe(PEER, &copies(&[5]), validity(), |_| true);
         assert_eq!(hints.status(PEER, UnixMs(100)), HintStatus::default());
     }
 }
