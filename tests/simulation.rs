@@ -27,6 +27,8 @@ mod troubles;
 #[path = "simulation/world.rs"]
 mod world;
 
+use runner::Story;
+
 /// Seeds of an ordinary test run.
 const SEEDS: u64 = 400;
 
@@ -43,22 +45,26 @@ fn prepare() {
 
 #[test]
 fn promises_hold_under_random_faults() {
-    let asked_for = number("RINGKV_SIM_SEEDS");
-    let (first, count) = match number("RINGKV_SIM_SEED") {
-        Some(seed) => (seed, 1),
-        None => (number("RINGKV_SIM_FIRST").unwrap_or(0), asked_for.unwrap_or(SEEDS)),
-    };
-    let failure = match asked_for {
-        Some(_) => runner::first_failure(first, count, prepare, runner::print_progress(count)),
-        None => runner::first_failure(first, count, prepare, |_| {}),
-    };
-    if let Some(story) = failure {
-        let (seed, violation) = (story.seed, story.verdict.unwrap_err());
-        panic!(
-            "seed {seed}: {violation}\nall of it (event numbers, then what happened):\n{}\nreplay it: RINGKV_SIM_SEED={seed} cargo test --test simulation promises",
-            story.history
-        );
+    if let Some(seed) = number("RINGKV_SIM_SEED") {
+        return replay(seed);
     }
+    let (first, asked_for) = (number("RINGKV_SIM_FIRST").unwrap_or(0), number("RINGKV_SIM_SEEDS"));
+    let failure = match asked_for {
+        Some(count) => runner::first_failure(first, count, prepare, runner::print_progress(count)),
+        None => runner::first_failure(first, SEEDS, prepare, |_| {}),
+    };
+    if let Some(Story { seed, history, verdict }) = failure {
+        let replay = format!("replay it: RINGKV_SIM_SEED={seed} cargo test --test simulation promises");
+        panic!("seed {seed}: {}\n\nall of it, with the numbers of events:\n{history}\n{replay}", verdict.unwrap_err());
+    }
+}
+
+/// Shows all that happens in one seed, whether or not it fails.
+fn replay(seed: u64) {
+    prepare();
+    let story = runner::run(seed);
+    runner::print(&story.history);
+    assert_eq!(story.verdict, Ok(()));
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Client {
     /// Any node, and the odd one more often.
     fn node(&mut self) -> usize {
         match self.world.plan.odd_one {
-            Some(odd_one) if self.chance.happens(40) => odd_one,
+            Some(odd_one) if self.chance.happens(self.world.plan.odd_calls) => odd_one,
             _ => self.chance.index(usize::from(self.world.plan.nodes)),
         }
     }

@@ -19,6 +19,8 @@ pub(crate) const DRIFT_MS_MAX: u64 = 2 * SKEW_MS_MAX + 1_000;
 /// What may be drawn. Lists are drawn from evenly; what stands twice is drawn twice as often.
 pub(crate) struct Theme {
     pub(crate) name: &'static str,
+    /// How many shares of the seeds it gets.
+    shares: usize,
     /// Nodes, and quorums.
     settings: &'static [(u16, Quorum)],
     /// Clocks are off by less than this.
@@ -40,7 +42,7 @@ pub(crate) struct Theme {
     pub(crate) hold_ups_ms: &'static [u64],
     /// Kinds of faults, and how many of a hundred seeds have each.
     kinds: &'static [(u64, &'static [Event])],
-    /// One node is asked, and suffers, more than the others.
+    /// Whether one node stands out.
     odd_one: OddOne,
 }
 
@@ -51,6 +53,8 @@ enum OddOne {
     None,
     /// Nothing but that.
     Busy,
+    /// Its clock is so far behind that it takes no write of the others, and says so late.
+    Refusing,
     /// Its clock is far behind those of all others.
     Slow,
     /// Its clock is far ahead of those of all others.
@@ -73,6 +77,7 @@ const MIX: Mix = Mix { reads: 40, flushes: 5, pipelines: 15, deletes: 25, hang_u
 
 const FAULTS: &[Event] = &[Troubles::choose_faults, Troubles::choose_faults];
 const LOSS: &[Event] = &[Troubles::lose_some];
+const LATE: &[Event] = &[Troubles::hold_some_up];
 const DELAYS: &[Event] = &[Troubles::choose_delays, Troubles::slow_down_one];
 const CUTS: &[Event] = &[Troubles::cut, Troubles::isolate, Troubles::heal, Troubles::heal];
 const ONE_WAY_CUTS: &[Event] = &[Troubles::cut_one_way, Troubles::scramble, Troubles::scramble, Troubles::heal];
@@ -81,12 +86,13 @@ const BOUNCES: &[Event] = &[Troubles::bounce, Troubles::bounce];
 const FREEZES: &[Event] = &[Troubles::freeze, Troubles::thaw];
 const HEALS: &[Event] = &[Troubles::heal];
 const ROLLS: &[Event] = &[Troubles::roll, Troubles::roll, Troubles::roll];
-const ODD_ONE: &[Event] = &[Troubles::bounce_odd_one, Troubles::bounce_odd_one, Troubles::cut_odd_one, Troubles::heal];
+const TURNS: &[Event] = &[Troubles::turn_odd_one];
 
 /// What a seed draws its theme from.
-pub(crate) const THEMES: [Theme; 9] = [
+pub(crate) static THEMES: [Theme; 10] = [
     Theme {
         name: "a bit of everything",
+        shares: 1,
         settings: &[
             (3, (3, 2, 2)),
             (3, (3, 2, 2)),
@@ -113,6 +119,7 @@ pub(crate) const THEMES: [Theme; 9] = [
     },
     Theme {
         name: "restarts in quick succession",
+        shares: 1,
         settings: &[
             (3, (3, 2, 2)),
             (3, (3, 2, 2)),
@@ -138,13 +145,14 @@ pub(crate) const THEMES: [Theme; 9] = [
     },
     Theme {
         name: "one is away, then another",
-        settings: &[(3, (3, 2, 2)), (3, (3, 2, 2)), (3, (3, 2, 2)), (4, (4, 3, 2)), (5, (3, 2, 2)), (5, (5, 3, 3))],
+        shares: 3,
+        settings: &[(3, (3, 2, 2)), (3, (3, 2, 2)), (3, (3, 2, 2)), (4, (4, 3, 2)), (5, (3, 2, 2))],
         skews_ms: &[1_000, SKEW_MS_MAX],
         keys: 1..3,
         clients: 2..5,
         calls: 20..40,
         hurries_ms: &[300, 1_000, 3_000],
-        mix: Mix { flushes: 10, pipelines: 5, ..MIX },
+        mix: Mix { flushes: 20, pipelines: 5, ..MIX },
         calms_ms: &[2_000, 4_000],
         pulses: 90,
         delays_ms: &[1],
@@ -154,22 +162,41 @@ pub(crate) const THEMES: [Theme; 9] = [
     },
     Theme {
         name: "writes taken back, and late messages",
-        settings: &[(3, (3, 3, 1)), (3, (3, 3, 2)), (5, (3, 3, 1)), (3, (3, 2, 2)), (4, (4, 3, 2)), (5, (5, 4, 2))],
+        shares: 3,
+        settings: &[(3, (3, 3, 1)), (4, (3, 3, 1)), (5, (3, 3, 1)), (3, (3, 3, 2)), (3, (3, 2, 2)), (4, (4, 4, 1))],
         skews_ms: &[1, 1_000],
-        keys: 1..3,
-        clients: 2..5,
-        calls: 15..40,
-        hurries_ms: &[2, 20, 100],
-        mix: Mix { flushes: 1, hang_ups: 2, ..MIX },
-        calms_ms: &[50, 200, 500],
+        keys: 2..7,
+        clients: 3..6,
+        calls: 30..70,
+        hurries_ms: &[20, 60, 150],
+        mix: Mix { reads: 35, flushes: 1, pipelines: 5, deletes: 10, hang_ups: 2 },
+        calms_ms: &[200, 800, 1_500],
         pulses: 60,
         delays_ms: &[1, 10],
-        hold_ups_ms: &[60, 150, 350],
-        kinds: &[(60, FAULTS), (60, LOSS), (80, BOUNCES), (30, CRASHES), (30, CUTS), (20, FREEZES)],
+        hold_ups_ms: &[150, 350],
+        kinds: &[(50, LATE), (50, LOSS), (90, BOUNCES), (20, FAULTS), (20, DELAYS), (20, CUTS), (20, FREEZES)],
         odd_one: OddOne::Busy,
     },
     Theme {
+        name: "nodes that forget what they have shown",
+        shares: 3,
+        settings: &[(3, (3, 3, 1)), (4, (3, 3, 1)), (5, (3, 3, 1))],
+        skews_ms: &[1],
+        keys: 1..3,
+        clients: 3..6,
+        calls: 20..50,
+        hurries_ms: &[500, 1_500],
+        mix: Mix { reads: 45, flushes: 0, pipelines: 0, deletes: 5, hang_ups: 0 },
+        calms_ms: &[800, 2_000],
+        pulses: 90,
+        delays_ms: &[1],
+        hold_ups_ms: &[30],
+        kinds: &[(100, BOUNCES)],
+        odd_one: OddOne::Refusing,
+    },
+    Theme {
         name: "clocks minutes apart",
+        shares: 1,
         settings: &[(3, (3, 2, 2)), (5, (3, 2, 2)), (7, (3, 2, 2)), (5, (5, 3, 3)), (5, (3, 3, 1)), (4, (3, 2, 2))],
         skews_ms: &[SKEW_MS_MAX],
         keys: 1..3,
@@ -186,6 +213,7 @@ pub(crate) const THEMES: [Theme; 9] = [
     },
     Theme {
         name: "writes that race",
+        shares: 2,
         settings: &[(5, (3, 2, 2)), (7, (3, 2, 2)), (3, (3, 2, 2)), (7, (5, 3, 3)), (5, (3, 3, 1))],
         skews_ms: &[1_000, SKEW_MS_MAX],
         keys: 1..2,
@@ -202,6 +230,7 @@ pub(crate) const THEMES: [Theme; 9] = [
     },
     Theme {
         name: "links that work one way, slow nodes, nodes that hang",
+        shares: 1,
         settings: &[(3, (3, 2, 2)), (5, (3, 2, 2)), (5, (5, 3, 3)), (3, (3, 3, 1)), (4, (4, 3, 2)), (7, (5, 3, 3))],
         skews_ms: &[1, 1_000, SKEW_MS_MAX],
         keys: 1..4,
@@ -218,22 +247,24 @@ pub(crate) const THEMES: [Theme; 9] = [
     },
     Theme {
         name: "a coordinator that forgets what it has stamped",
-        settings: &[(5, (3, 2, 2)), (7, (3, 2, 2)), (5, (5, 3, 3)), (4, (3, 2, 2))],
+        shares: 2,
+        settings: &[(5, (3, 2, 2)), (7, (3, 2, 2)), (7, (3, 2, 2))],
         skews_ms: &[SKEW_MS_MAX],
         keys: 1..2,
         clients: 1..4,
-        calls: 20..50,
-        hurries_ms: &[200, 1_000],
-        mix: Mix { flushes: 0, pipelines: 0, hang_ups: 0, ..MIX },
-        calms_ms: &[100, 400],
-        pulses: 90,
+        calls: 30..70,
+        hurries_ms: &[2_000],
+        mix: Mix { reads: 65, flushes: 0, pipelines: 0, deletes: 10, hang_ups: 0 },
+        calms_ms: &[60, 200],
+        pulses: 85,
         delays_ms: &[1, 10, 40],
         hold_ups_ms: &[30],
-        kinds: &[(100, ODD_ONE), (50, DELAYS), (20, FAULTS)],
+        kinds: &[(100, TURNS), (15, DELAYS)],
         odd_one: OddOne::Slow,
     },
     Theme {
         name: "quorums that do not meet",
+        shares: 1,
         settings: &[(3, (3, 2, 1)), (3, (3, 2, 1)), (3, (3, 1, 1)), (5, (3, 2, 1)), (5, (3, 1, 2)), (5, (5, 3, 1))],
         skews_ms: &[1, 1_000, SKEW_MS_MAX],
         keys: 1..5,
@@ -263,13 +294,16 @@ pub(crate) struct Plan {
     pub(crate) calm_ms: u64,
     /// Drawn from evenly.
     pub(crate) events: Vec<Event>,
-    /// The node that is asked, and suffers, more than the others.
+    /// The node that stands out.
     pub(crate) odd_one: Option<usize>,
+    /// How many of a hundred calls go to it in any case.
+    pub(crate) odd_calls: u64,
 }
 
 impl Plan {
     pub(crate) fn draw(chance: &mut Chance) -> Self {
-        let theme = &THEMES[chance.index(THEMES.len())];
+        let shares = || THEMES.iter().flat_map(|theme| std::iter::repeat_n(theme, theme.shares));
+        let theme = shares().nth(chance.index(shares().count())).expect("an index below the count");
         let (nodes, quorum) = chance.pick(theme.settings);
         let skew_ms_max = chance.pick(theme.skews_ms);
         let mut skews_ms: Vec<i64> = (0..nodes).map(|_| skew_ms(chance, skew_ms_max)).collect();
@@ -277,6 +311,7 @@ impl Plan {
         let (odd_one, far) = (theme.odd_one != OddOne::None, signed(skew_ms_max - 1));
         match theme.odd_one {
             OddOne::None | OddOne::Busy => {}
+            OddOne::Refusing => skews_ms[drawn] = -signed(DRIFT_MS_MAX + 10_000),
             OddOne::Slow => skews_ms[drawn] = -far,
             OddOne::Fast => skews_ms[drawn] = far,
         }
@@ -298,7 +333,17 @@ impl Plan {
             calm_ms: chance.pick(theme.calms_ms),
             events,
             odd_one: odd_one.then_some(drawn),
+            odd_calls: match theme.odd_one {
+                OddOne::None | OddOne::Refusing => 0,
+                OddOne::Busy | OddOne::Fast => 40,
+                OddOne::Slow => 65,
+            },
         }
+    }
+
+    /// The node that takes no write of the others, if there is one. It must not forget, for it could not catch up.
+    pub(crate) fn refusing(&self) -> Option<usize> {
+        self.odd_one.filter(|_| self.theme.odd_one == OddOne::Refusing)
     }
 
     /// In words.

@@ -16,11 +16,16 @@ pub(crate) type Event = fn(&mut Troubles);
 pub(crate) struct Troubles {
     world: Arc<World>,
     chance: Chance,
+    /// The node that [`Self::roll`] has isolated last.
+    away: Option<usize>,
+    /// How often [`Self::turn_odd_one`] has come round, and whom the odd one cannot reach since then.
+    turn: usize,
+    away_from_odd_one: Vec<usize>,
 }
 
 impl Troubles {
     pub(crate) fn new(world: Arc<World>, chance: Chance) -> Self {
-        Self { world, chance }
+        Self { world, chance, away: None, turn: 0, away_from_odd_one: Vec::new() }
     }
 
     /// Runs until it is dropped.
@@ -28,12 +33,20 @@ impl Troubles {
         let world = Arc::clone(&self.world);
         let plan = &world.plan;
         self.choose_delays();
+        if let Some(node) = plan.refusing() {
+            self.slow_down(node);
+        }
         while !plan.events.is_empty() {
             tokio::time::sleep(self.chance.millis(0..plan.calm_ms)).await;
-            // Requests are on their way, or come just afterwards.
-            if self.chance.happens(plan.theme.pulses / 2) {
-                world.pulse.notify_waiters();
-                tokio::time::sleep(self.chance.millis(0..30)).await;
+            // Each meets what the one before has just changed, and what was asked just now.
+            for _ in 0..self.chance.pick(&[1, 1, 2, 3]) {
+                self.chance.pick(&plan.events)(&mut self);
+                for _ in 0..self.chance.within(1..4) {
+                    if self.chance.happens(plan.theme.pulses) {
+                        world.pulse.notify_waiters();
+                    }
+                    tokio::time::sleep(self.chance.millis(0..50)).await;
+                }
             }
             self.chance.pick(&plan.events)(&mut self);
             // At once, or when links have been made again.
@@ -62,10 +75,17 @@ impl Troubles {
         self.cluster().network.set_faults(faults);
     }
 
-    /// Every tenth message is lost.
     pub(crate) fn lose_some(&mut self) {
-        self.note("a tenth of all messages is lost".to_owned());
-        self.cluster().network.set_faults(LinkFaults { drop: 0.1, ..LinkFaults::default() });
+        let percent = self.chance.pick(&[5, 10, 20]);
+        self.note(format!("{percent} of a hundred messages are lost"));
+        self.cluster().network.set_faults(LinkFaults { drop: f64::from(percent) / 100.0, ..LinkFaults::default() });
+    }
+
+    /// Every fifth message comes late, if not too late.
+    pub(crate) fn hold_some_up(&mut self) {
+        let reorder_delay_max = self.chance.millis(150..350);
+        self.note(format!("a fifth of all messages is late by up to {reorder_delay_max:?}"));
+        self.cluster().network.set_faults(LinkFaults { reorder: 0.2, reorder_delay_max, ..LinkFaults::default() });
     }
 
     pub(crate) fn choose_delays(&mut self) {
@@ -81,7 +101,12 @@ impl Troubles {
 
     /// All that concerns one node takes long.
     pub(crate) fn slow_down_one(&mut self) {
-        let (node, delay) = (self.any_node(), self.chance.millis(20..100));
+        let node = self.any_node();
+        self.slow_down(node);
+    }
+
+    fn slow_down(&mut self, node: usize) {
+        let delay = self.chance.millis(20..100);
         self.note(format!("node {node} is slow: {delay:?} each way"));
         for other in self.cluster().indices() {
             self.cluster().network.set_delay(index(node), index(other), delay);
@@ -135,11 +160,16 @@ impl Troubles {
     /// One node comes back, and in the same moment another goes away and a third forgets.
     pub(crate) fn roll(&mut self) {
         self.heal();
-        let (away, forgetful) = (self.any_node(), self.any_node());
-        if self.chance.happens(60) {
+        // Whoever was away has missed what these two hold.
+        let mut others: Vec<_> = self.cluster().indices().filter(|&node| Some(node) != self.away).collect();
+        self.away = None;
+        if self.chance.happens(70) {
+            let away = others.swap_remove(self.chance.index(others.len()));
             self.isolate_node(away);
+            self.away = Some(away);
         }
-        if forgetful != away && self.chance.happens(60) {
+        if self.chance.happens(60) {
+            let forgetful = self.chance.pick(&others);
             self.bounce_node(forgetful);
         }
     }
@@ -155,24 +185,28 @@ impl Troubles {
         self.bounce_node(node);
     }
 
-    /// Restarts the odd one, so that it may forget what it has just sent to one of the others.
-    pub(crate) fn bounce_odd_one(&mut self) {
-        let Some(odd_one) = self.world.plan.odd_one else { return };
-        if self.chance.happens(60) {
-            self.cut_odd_one();
-        }
-        self.bounce_node(odd_one);
-    }
-
-    /// Other links of the odd one are cut than before.
-    pub(crate) fn cut_odd_one(&mut self) {
+    /// The odd one, new and linked to all, loses some of them, forgets, and is linked to just those: what it sends to the
+    /// ones it may send to the others once more under the same stamp.
+    pub(crate) fn turn_odd_one(&mut self) {
         let Some(odd_one) = self.world.plan.odd_one else { return };
         self.heal();
-        for _ in 0..self.chance.within(1..3) {
-            let other = self.any_node();
+        let others: Vec<_> = self.cluster().indices().filter(|&node| node != odd_one).collect();
+        match self.turn % 3 {
+            0 => self.away_from_odd_one.clear(),
+            1 => self.away_from_odd_one = others.into_iter().filter(|_| self.chance.happens(50)).collect(),
+            _ => {
+                self.away_from_odd_one =
+                    others.into_iter().filter(|node| !self.away_from_odd_one.contains(node)).collect()
+            }
+        }
+        for other in self.away_from_odd_one.clone() {
             self.note(format!("cut {odd_one} <-> {other}"));
             self.cluster().network.cut(index(odd_one), index(other));
         }
+        if self.turn % 3 != 1 {
+            self.bounce_node(odd_one);
+        }
+        self.turn += 1;
     }
 
     fn bounce_node(&mut self, node: usize) {
@@ -183,7 +217,7 @@ impl Troubles {
 
     /// Ends a process, if every acknowledged write survives that. Whether it did.
     fn crash_node(&mut self, node: usize) -> bool {
-        if !self.cluster().is_running(node) || !self.can_lose(node) {
+        if !self.cluster().is_running(node) || self.world.plan.refusing() == Some(node) || !self.can_lose(node) {
             return false;
         }
         self.note(format!("crash {node}"));

@@ -74,6 +74,12 @@ impl World {
         // Links that will still be found dead for what was lost before.
         cluster.pass(cluster.config.request_timeout_ms).await;
         cluster.until_whole().await;
+        if let Some(node) = self.plan.refusing() {
+            self.history.note(format!("the clock of {node} is set right, and it starts anew"));
+            cluster.set_skew_ms(node, 0);
+            cluster.start(node);
+            cluster.until_whole().await;
+        }
     }
 
     /// Waits until all replicas hold the same, where something works toward that.
