@@ -2,11 +2,16 @@
 //! with a deadline instead of sleeping.
 
 mod fake_peer;
+mod inspector;
+mod links;
 mod node;
+mod proxy;
 mod raw;
 mod wait;
 
 pub(crate) use fake_peer::FakePeer;
+pub(crate) use inspector::differing_keys;
+pub(crate) use links::Links;
 pub(crate) use node::{Cluster, Layout, Node, Signal, free_ports};
 pub(crate) use raw::{RawClient, Reply, command};
 pub(crate) use wait::{PATIENCE, poll, poll_for, wait_until};

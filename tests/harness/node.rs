@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, RawClient, command, poll};
+use super::{Links, PATIENCE, RawClient, command, poll};
 
 /// How often a cluster is tried on other ports when another process took one of them.
 const PORT_ATTEMPTS: usize = 10;
@@ -28,6 +28,8 @@ pub(crate) struct Layout {
     pub(crate) settings: String,
     /// More lines for `[server]`.
     pub(crate) server: String,
+    /// Whether the nodes reach each other by wires that a test can cut.
+    pub(crate) has_wires: bool,
 }
 
 impl Layout {
@@ -42,19 +44,29 @@ impl Layout {
             request_timeout_ms: 1000,
             settings: String::new(),
             server: String::new(),
+            has_wires: false,
         }
     }
 
     /// The text of cluster.toml with the nodes on these ports.
     pub(crate) fn text(&self, ports: &[u16]) -> String {
+        self.text_with_wires(ports, ports)
+    }
+
+    /// The same for a node that reaches the nodes at the ports `reached`.
+    fn text_with_wires(&self, ports: &[u16], reached: &[u16]) -> String {
         let Self { replication_factor, write_quorum, read_quorum, request_timeout_ms, settings, server, .. } = self;
         let mut text = format!(
             "[cluster]\nreplication_factor = {replication_factor}\nwrite_quorum = {write_quorum}\nread_quorum = {read_quorum}\n\
              request_timeout_ms = {request_timeout_ms}\n{settings}\n[server]\nworker_threads = 2\n{server}\n"
         );
-        for (port, number) in ports.iter().zip(1..) {
+        for ((port, reached), number) in ports.iter().zip(reached).zip(1..) {
             let node = format!("[[nodes]]\nid = \"node-{number}\"\naddr = \"127.0.0.1:{port}\"\n");
             text.push_str(&node);
+            if port != reached {
+                let announce = format!("announce = \"127.0.0.1:{reached}\"\n");
+                text.push_str(&announce);
+            }
         }
         text
     }
@@ -195,6 +207,8 @@ pub(crate) struct Cluster {
     pub(crate) layout: Layout,
     pub(crate) config: PathBuf,
     pub(crate) ports: Vec<u16>,
+    /// The wires between the nodes, if the layout has any.
+    pub(crate) links: Option<Links>,
     nodes: Vec<Option<Node>>,
     /// Removed last.
     _directory: TempDir,
@@ -222,12 +236,27 @@ impl Cluster {
         let ports = free_ports(layout.nodes);
         fs::write(&config, layout.text(&ports)).expect("the directory is ours");
         let nodes = ports.iter().map(|_| None).collect();
-        Self { layout, config, ports, nodes, _directory: directory }
+        let links = layout.has_wires.then(|| Links::between(&ports));
+        let cluster = Self { layout, config, ports, links, nodes, _directory: directory };
+        for (index, links) in cluster.links.iter().flat_map(|links| (0..cluster.ports.len()).map(move |i| (i, links))) {
+            let text = cluster.layout.text_with_wires(&cluster.ports, &links.ports_for(index));
+            fs::write(cluster.config_of(index), text).expect("the directory is ours");
+        }
+        cluster
+    }
+
+    /// The file that node `index` reads.
+    fn config_of(&self, index: usize) -> PathBuf {
+        match self.links {
+            Some(_) => self.config.with_file_name(format!("node-{}.toml", index + 1)),
+            None => self.config.clone(),
+        }
     }
 
     /// Starts node `index`, counted from 0, without waiting.
     pub(crate) fn spawn(&mut self, index: usize) {
-        self.nodes[index] = Some(Node::spawn(&self.config, &format!("node-{}", index + 1), self.ports[index]));
+        let id = format!("node-{}", index + 1);
+        self.nodes[index] = Some(Node::spawn(&self.config_of(index), &id, self.ports[index]));
     }
 
     /// The running node `index`.
