@@ -18,6 +18,8 @@ use crate::harness::{PATIENCE, poll};
 pub(crate) const REPLY_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Keys of a generation.
 const KEYS: usize = 20;
+/// Generations before the first is written again, so that what must be read back does not grow for ever.
+const GENERATIONS: usize = 300;
 /// How often each key of a generation is written.
 const WRITES_PER_KEY: usize = 3;
 /// A client's pause after a failure.
@@ -209,9 +211,11 @@ impl Story {
         let mut session = None;
         let mut generation = 0;
         while !stage.is_over() {
-            let first = self.fates.len();
-            let key = |number| format!("{}:{generation}:{number}", self.client);
-            self.fates.extend((0..KEYS).map(|number| Fate::new(key(number))));
+            let first = generation * KEYS;
+            if first == self.fates.len() {
+                let key = |number| format!("{}:{generation}:{number}", self.client);
+                self.fates.extend((0..KEYS).map(|number| Fate::new(key(number))));
+            }
             for step in 0..KEYS * WRITES_PER_KEY {
                 self.write(&stage, &mut session, first + step % KEYS).await;
             }
@@ -225,7 +229,7 @@ impl Story {
                 }
                 self.read(&stage, &mut session, first + number).await;
             }
-            generation += 1;
+            generation = (generation + 1) % GENERATIONS;
         }
         self
     }
