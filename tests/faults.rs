@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use redis::AsyncTypedCommands;
 
-use harness::{Cluster, Layout, Links, PATIENCE, Signal, differing_keys, poll, poll_for};
+use harness::{Cluster, Layout, Links, PATIENCE, Signal, differences, poll, poll_for};
 use load::{Load, Phase, Story, connect};
 
 /// Whether replicas become equal in the background. Without that, only quorums hold what was acknowledged.
@@ -34,6 +34,8 @@ const CALM_REQUESTS: usize = 300;
 const CLIENTS_PER_NODE: usize = 2;
 /// Keys that are read back at once.
 const KEYS_AT_ONCE: usize = 1000;
+/// Keys that a failing test shows.
+const SHOWN_MAX: usize = 20;
 
 /// Three nodes that keep every key.
 fn layout(read_quorum: usize) -> Layout {
@@ -86,13 +88,12 @@ impl Trial {
         load.run_for(5 * CALM_REQUESTS);
         let stories = load.end().await;
         report_latencies(name, faults - 1, &stories);
-        report_convergence(name, &cluster);
-
         for story in &stories {
             assert!(story.unexcused.is_empty(), "failed at living nodes: {:?}", story.unexcused);
             assert!(story.wrong_reads.is_empty(), "{:?}", story.wrong_reads);
         }
         assert!(longest(&stories) < STALL_MAX, "{:?}", longest(&stories));
+        report_convergence(name, &cluster, &stories);
         for &port in &cluster.ports {
             assert_nothing_is_lost_or_back(&stories, port).await;
         }
@@ -106,21 +107,22 @@ fn hold(time: Duration) {
 }
 
 /// Waits for the replicas to become equal, and fails if they do not in time.
-fn report_convergence(name: &str, cluster: &Cluster) {
+fn report_convergence(name: &str, cluster: &Cluster, stories: &[Story]) {
     let began = Instant::now();
-    let are_equal = || differing_keys(cluster).is_empty().then(|| began.elapsed());
-    let patience = if REPLICAS_CONVERGE { CONVERGENCE_MAX } else { Duration::ZERO };
-    match poll_for(patience, are_equal) {
-        Some(took) => report(&format!("{name}: all replicas equal after {took:?}")),
-        None => {
-            let differing = differing_keys(cluster);
-            report(&format!("{name}: {} keys differ between replicas", differing.len()));
-            let differing_max = if REPLICAS_CONVERGE { 0 } else { usize::MAX };
-            assert!(differing.len() <= differing_max, "not equal after {CONVERGENCE_MAX:?}: {differing:?}");
-        }
+    let are_equal = || differences(cluster).is_empty().then(|| began.elapsed());
+    let (patience, differences_max) =
+        if REPLICAS_CONVERGE { (CONVERGENCE_MAX, 0) } else { (Duration::ZERO, usize::MAX) };
+    if let Some(took) = poll_for(patience, are_equal) {
+        return report(&format!("{name}: all replicas equal after {took:?}"));
     }
+    let found = differences(cluster);
+    report(&format!("{name}: {} keys differ between replicas", found.len()));
+    let fate = |key: &str| stories.iter().flat_map(|story| &story.fates).find(|fate| fate.key == key);
+    let shown: Vec<_> = found.iter().take(SHOWN_MAX).map(|found| (found, fate(&found.key))).collect();
+    assert!(found.len() <= differences_max, "not equal after {CONVERGENCE_MAX:?}: {shown:#?}");
 }
 
+/// The longest that a request to a living node took.
 fn longest(stories: &[Story]) -> Duration {
     stories.iter().map(|story| story.longest).max().unwrap_or_default()
 }
@@ -146,7 +148,7 @@ async fn assert_nothing_is_lost_or_back(stories: &[Story], port: u16) {
         "{} of {} keys on {port}: {:#?}",
         wrong.len(),
         fates.len(),
-        &wrong[..wrong.len().min(20)]
+        &wrong[..wrong.len().min(SHOWN_MAX)]
     );
 }
 

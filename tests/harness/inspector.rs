@@ -59,26 +59,38 @@ fn holdings(client: &mut RawClient) -> Holdings {
     holdings
 }
 
-/// The live record of each key, whole; a tombstone is as good as nothing.
-fn live_records(client: &mut RawClient, keys: &[Vec<u8>]) -> Vec<Option<Reply>> {
+/// What is shown of each key: a live record as version and value; a tombstone is as good as nothing.
+fn live_records(client: &mut RawClient, keys: &[Vec<u8>]) -> Vec<Option<String>> {
     let questions: Vec<_> = keys.iter().map(|key| vec![b"RGET".to_vec(), key.clone()]).collect();
-    let is_live = |answer: Reply| match &answer {
-        Reply::Array(parts) if parts.len() > 1 => Some(answer),
+    let live = |answer: Reply| match &answer {
+        Reply::Array(parts) if parts.len() > 1 => Some(parts.iter().map(Reply::text).collect::<Vec<_>>().join(" ")),
         Reply::Array(_) | Reply::Null => None,
         other => panic!("no record: {other:?}"),
     };
-    ask_all(client, &questions).into_iter().map(is_live).collect()
+    ask_all(client, &questions).into_iter().map(live).collect()
 }
 
-/// The keys of which not every node holds the same live record. Each node must be a replica of every key.
-pub(crate) fn differing_keys(cluster: &Cluster) -> Vec<String> {
+/// A key of which not every node holds the same live record.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub(crate) key: String,
+    /// What each node holds.
+    #[allow(dead_code, reason = "a failing test shows it")]
+    records: Vec<Option<String>>,
+}
+
+/// All differences. Each node must be a replica of every key, and have caught up.
+pub(crate) fn differences(cluster: &Cluster) -> Vec<Difference> {
     let mut clients: Vec<_> = (0..cluster.ports.len()).map(|index| introduced(cluster, index)).collect();
     let held: Vec<Holdings> = clients.iter_mut().map(holdings).collect();
     let all: BTreeSet<&Vec<u8>> = held.iter().flat_map(BTreeMap::keys).collect();
     let is_suspect = |key: &Vec<u8>| held.iter().any(|holdings| holdings.get(key) != held[0].get(key));
     let suspects: Vec<Vec<u8>> = all.into_iter().filter(|key| is_suspect(key)).cloned().collect();
     let records: Vec<_> = clients.iter_mut().map(|client| live_records(client, &suspects)).collect();
-    let differs = |at: usize| records.iter().any(|held_here| held_here[at] != records[0][at]);
-    let shown = |at: usize| String::from_utf8_lossy(&suspects[at]).into_owned();
-    (0..suspects.len()).filter(|&at| differs(at)).map(shown).collect()
+    let difference = |(at, key): (usize, &Vec<u8>)| Difference {
+        key: String::from_utf8_lossy(key).into_owned(),
+        records: records.iter().map(|records| records[at].clone()).collect(),
+    };
+    let is_one = |difference: &Difference| difference.records.iter().any(|record| *record != difference.records[0]);
+    suspects.iter().enumerate().map(difference).filter(is_one).collect()
 }

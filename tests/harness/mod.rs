@@ -10,7 +10,7 @@ mod raw;
 mod wait;
 
 pub(crate) use fake_peer::FakePeer;
-pub(crate) use inspector::differing_keys;
+pub(crate) use inspector::{Difference, differences};
 pub(crate) use links::Links;
 pub(crate) use node::{Cluster, Layout, Node, Signal, free_ports};
 pub(crate) use raw::{RawClient, Reply, command};
