@@ -109,13 +109,14 @@ fn hold(time: Duration) {
 /// Waits for the replicas to become equal, and fails if they do not in time.
 fn report_convergence(name: &str, cluster: &Cluster, stories: &[Story]) {
     let began = Instant::now();
-    let are_equal = || differences(cluster).is_empty().then(|| began.elapsed());
+    let keys: Vec<&str> = stories.iter().flat_map(|story| &story.fates).map(|fate| fate.key.as_str()).collect();
+    let are_equal = || differences(cluster, &keys).is_empty().then(|| began.elapsed());
     let (patience, differences_max) =
         if REPLICAS_CONVERGE { (CONVERGENCE_MAX, 0) } else { (Duration::ZERO, usize::MAX) };
     if let Some(took) = poll_for(patience, are_equal) {
         return report(&format!("{name}: all replicas equal after {took:?}"));
     }
-    let found = differences(cluster);
+    let found = differences(cluster, &keys);
     report(&format!("{name}: {} keys differ between replicas", found.len()));
     let fate = |key: &str| stories.iter().flat_map(|story| &story.fates).find(|fate| fate.key == key);
     let shown: Vec<_> = found.iter().take(SHOWN_MAX).map(|found| (found, fate(&found.key))).collect();
