@@ -12,6 +12,7 @@ mod drift_alarm;
 mod fetch;
 pub mod hints;
 pub mod janitor;
+mod node;
 mod pace;
 mod progress;
 mod shared;
@@ -26,11 +27,8 @@ use tokio::sync::Notify;
 use crate::clock::HybridClock;
 use crate::config::ClusterConfig;
 use crate::mutation::{Mutation, is_on};
-use crate::peer::{
-    Answers, CatchUp, Introduction, IntroductionError, LinkState, ListedRecord, LocalNode, Mark, PROTOCOL_VERSION,
-    PeerReply, PeerRequest, ReadRecord, Welcome,
-};
-use crate::ring::{HashRing, NodeId, NodeIndex, Slot};
+use crate::peer::{CatchUp, ListedRecord, Mark, PeerReply, PeerRequest, ReadRecord};
+use crate::ring::{HashRing, NodeIndex, Slot};
 use crate::store::{Copied, Listed, LocalKvStore, Lookup, Page, Prior, Reverted, StoreOptions, Written};
 use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
@@ -47,10 +45,6 @@ use shared::SharedSlots;
 
 /// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
 const OPEN_BYTES_MAX: usize = 256 << 20;
-
-/// How far ahead of the wall clock a peer's start number may lie: ten years, more than any clock is wrong. The highest
-/// one is remembered, and the peer has to exceed it when it comes again, so the largest of all would lock it out.
-const START_AHEAD_MS_MAX: u64 = 10 * 366 * 24 * 3600 * 1000;
 
 /// So many flushed records are freed on the spot.
 const DEBRIS_FREED_AT_ONCE: usize = 1000;
@@ -358,130 +352,5 @@ impl Replica {
         if memory.syncing.swap(is_syncing, Ordering::AcqRel) != is_syncing || is_news {
             self.changed.notify_waiters();
         }
-    }
-}
-
-impl LocalNode for Replica {
-    fn introduction(&self) -> Introduction {
-        let settings = self.config.peer_settings();
-        Introduction {
-            cluster: self.config.name.clone(),
-            node: self.config.nodes[self.index.as_usize()].id.clone(),
-            protocol_version: PROTOCOL_VERSION,
-            fingerprint: self.ring.fingerprint().0,
-            settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            start: self.start(),
-            catch_up: self.syncing.state(),
-            flush_mark: self.store.flush_mark(),
-            secret: self.config.secret.as_ref().map(|secret| secret.reveal().as_bytes().to_vec()),
-        }
-    }
-
-    fn introduce(&self, theirs: &Introduction) -> Result<(NodeIndex, Welcome), IntroductionError> {
-        crate::peer::check(&self.introduction(), theirs)?;
-        let peer = self
-            .config
-            .nodes
-            .iter()
-            .position(|node| node.id == theirs.node)
-            .and_then(|position| u16::try_from(position).ok())
-            .map(NodeIndex)
-            .ok_or_else(|| IntroductionError::UnknownNode(theirs.node.clone()))?;
-        let now = self.wall.now();
-        if theirs.start.get() > now.0.saturating_add(START_AHEAD_MS_MAX) {
-            return Err(IntroductionError::StartTooLate(theirs.node.clone()));
-        }
-        let remembered = self.peers[peer.as_usize()].start.fetch_max(theirs.start.get(), Ordering::AcqRel);
-        self.learn_flush(theirs.flush_mark, now);
-        if theirs.start.get() >= remembered {
-            self.note_catch_up(peer, theirs.catch_up);
-        }
-        let start = self.start();
-        self.peers[peer.as_usize()].known_as.store(start.get(), Ordering::Release);
-        let welcome = Welcome {
-            node: self.config.nodes[self.index.as_usize()].id.clone(),
-            start,
-            remembered: StartNumber::new(remembered),
-            clock: self.clock.last(),
-            wall: now,
-            catch_up: self.syncing.state(),
-            flush_mark: self.store.flush_mark(),
-        };
-        Ok((peer, welcome))
-    }
-
-    fn welcomed(&self, peer: NodeIndex, welcome: &Welcome) -> Result<(), IntroductionError> {
-        let expected = &self.config.nodes[peer.as_usize()].id;
-        if welcome.node != *expected {
-            return Err(IntroductionError::OtherNode { expected: expected.clone(), found: welcome.node.clone() });
-        }
-        let ours = self.start();
-        let memory = &self.peers[peer.as_usize()];
-        let is_known_as = memory.known_as.load(Ordering::Acquire) == ours.get();
-        if welcome.remembered > ours || welcome.remembered == ours && !is_known_as {
-            // That was an earlier run, perhaps started at the same reading of a clock that was set back. The next
-            // introduction bears a start number above all that this peer ever saw of this node.
-            let raised = welcome.remembered.next();
-            self.start.fetch_max(raised.get(), Ordering::AcqRel);
-            return Err(IntroductionError::StartTooOld {
-                node: self.config.nodes[self.index.as_usize()].id.clone(),
-                theirs: ours.get(),
-                remembered: welcome.remembered.get(),
-            });
-        }
-        let now = self.wall.now();
-        memory.known_as.store(ours.get(), Ordering::Release);
-        memory.start.fetch_max(welcome.start.get(), Ordering::AcqRel);
-        if let Err(drift) = self.clock.observe(welcome.clock, now) {
-            tracing::warn!(peer = %welcome.node, %drift, "the peer's clock is too far ahead; its writes are refused");
-        }
-        self.learn_flush(welcome.flush_mark, now);
-        self.note_catch_up(peer, welcome.catch_up);
-        Ok(())
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
-            start: self.start(),
-            lowest_open: Hlc(self.lowest_open.load(Ordering::Acquire)),
-            catch_up: self.syncing.state(),
-        }
-    }
-
-    fn handle(&self, from: NodeIndex, request: PeerRequest<'_>, out: &mut Vec<u8>) {
-        self.serve(from, request, self.wall.now(), out);
-    }
-
-    fn missed(&self, peer: NodeIndex, answers: Answers) {
-        let requests = answers.missed.map_or_else(Default::default, |requests| *requests);
-        self.owe(peer, &Copies::of_unanswered(requests, answers.replies.len()), |_| true);
-    }
-
-    fn link_changed(&self, _peer: NodeIndex, _state: LinkState) {
-        self.changed.notify_waiters();
-    }
-
-    fn clock_measured(&self, peer: NodeIndex, offset_ms: i64) {
-        let memory = &self.peers[peer.as_usize()];
-        memory.clock_offset_ms.store(offset_ms, Ordering::Release);
-        let limit_ms = self.config.max_clock_drift_ms;
-        let stood = memory.clock_warned.load(Ordering::Acquire);
-        let stands = drift_alarm::stands(stood, offset_ms, limit_ms);
-        memory.clock_warned.store(stands, Ordering::Release);
-        let peer = self.name_of(peer);
-        match (stood, stands) {
-            (false, true) => tracing::warn!(
-                %peer,
-                offset_ms,
-                limit_ms,
-                "the peer's clock is off by more than half of max_clock_drift_ms; set the clocks right before writes are refused"
-            ),
-            (true, false) => tracing::warn!(%peer, offset_ms, limit_ms, "the peer's clock is right again"),
-            (false, false) | (true, true) => {}
-        }
-    }
-
-    fn name_of(&self, peer: NodeIndex) -> NodeId {
-        self.config.nodes[peer.as_usize()].id.clone()
     }
 }

@@ -196,7 +196,7 @@ impl Troubles {
             1 => self.away_from_odd_one = others.into_iter().filter(|_| self.chance.happens(50)).collect(),
             _ => {
                 self.away_from_odd_one =
-                    others.into_iter().filter(|node| !self.away_from_odd_one.contains(node)).collect()
+                    others.into_iter().filter(|node| !self.away_from_odd_one.contains(node)).collect();
             }
         }
         for other in self.away_from_odd_one.clone() {
