@@ -32,6 +32,8 @@ pub struct Flight<'a> {
     mail: Letters,
     /// Operations whose outcome is still open.
     undecided: usize,
+    /// Whether there are reads among the operations.
+    has_reads: bool,
     /// The claim on the watermark while a write may still be taken back.
     ticket: Option<OpenTicket>,
     /// What replicas missed so far, if they did: hardly ever, and a flight is moved often.
@@ -48,9 +50,10 @@ impl<'a> Flight<'a> {
     pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Self {
         let undecided = steps.len();
         let mut outbox = Outbox::for_all(&steps);
-        let mut flight = Self { coordinator, steps, mail: Letters::new(), undecided, ticket: None, debts: None };
-        let writes = flight.steps.iter().any(|passenger| matches!(passenger.journey, Journey::Write { .. }));
-        let mut gate = writes.then(|| coordinator.gate.lock());
+        let writes = steps.iter().filter(|passenger| matches!(passenger.journey, Journey::Write { .. })).count();
+        let (mail, has_reads) = (Letters::new(), writes < undecided);
+        let mut flight = Self { coordinator, steps, mail, undecided, has_reads, ticket: None, debts: None };
+        let mut gate = (writes > 0).then(|| coordinator.gate.lock());
         let mut roster = Roster::new(coordinator);
         let mut stamped: Option<(Hlc, Hlc)> = None;
         for operation in 0..flight.steps.len() {
@@ -113,7 +116,7 @@ impl<'a> Flight<'a> {
     /// Whether a read waits for one replica although others could be asked.
     fn may_hurry(&self) -> bool {
         let may = |passenger: &Passenger| matches!(&passenger.journey, Journey::Read { progress, .. } if progress.may_hurry());
-        self.steps.iter().any(may)
+        self.has_reads && self.steps.iter().any(may)
     }
 
     /// Asks one replica more for each read that waits for one.
@@ -198,8 +201,10 @@ impl<'a> Flight<'a> {
             Some((node, Item { operation, replica, step }))
         });
         outbox.push_to_all(reachable, &request);
-        for node in roster.missing(*slot).filter(|_| coordinator.replica.hints.are_kept()) {
-            outbox.unsent(node).push(key, value, version, expires_at);
+        if roster.misses_some() && coordinator.replica.hints.are_kept() {
+            for node in roster.missing(*slot) {
+                outbox.unsent(node).push(key, value, version, expires_at);
+            }
         }
         Some(version.hlc())
     }

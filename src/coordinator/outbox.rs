@@ -77,8 +77,9 @@ impl Outbox {
                     }
                 }
             }
-            self.letters[position].batch.keep();
-            self.letters[position].items.push(item);
+            let letter = &mut self.letters[position];
+            letter.batch.keep();
+            letter.items.push(item);
         }
     }
 

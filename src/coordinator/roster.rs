@@ -36,14 +36,16 @@ impl<'a> Roster<'a> {
         self.standing(node).process
     }
 
+    /// Whether some node, so far, is out of reach.
+    pub(super) fn misses_some(&self) -> bool {
+        self.misses_some
+    }
+
     /// The replicas of `slot` that are known to be out of reach.
     pub(super) fn missing(&self, slot: Slot) -> impl Iterator<Item = NodeIndex> {
-        let known = if self.misses_some { self.standings.as_slice() } else { &[] };
         let replicas = self.coordinator.replica.ring.preference_list(slot);
-        known
-            .iter()
-            .filter(move |known| known.process.is_none() && replicas.contains(known.node))
-            .map(|known| known.node)
+        let is_missing = move |known: &&Standing| known.process.is_none() && replicas.contains(known.node);
+        self.standings.iter().filter(is_missing).map(|known| known.node)
     }
 
     /// How many replicas of `slot` can be reached and count toward its quorums, as far as is known here.
