@@ -5,9 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::coordinator::ConsistentHashingKvStore;
-use crate::replica::{HintStatus, PeerAgreement, Replica};
-use crate::ring::NodeIndex;
+use crate::replica::{HintStatus, PeerAgreement};
 use crate::time::UnixMs;
 
 use super::Report;
@@ -19,7 +17,7 @@ impl Report<'_> {
         let peers = replica.config.node_indices().filter(|&node| node != replica.index);
         for (position, peer) in peers.enumerate() {
             let id = &replica.config.nodes[peer.as_usize()].id;
-            let known = peer_fields(agreement_with(replica, peer), hints_owed(store, peer), self.now);
+            let known = peer_fields(replica.agreement(peer), store.hint_status(peer), self.now);
             // Clients keep all sections' fields in one map, and `# Ring` has a field `peer0` already.
             self.field(format_args!("peer{position}_convergence"), format_args!("id={id}{known}"));
         }
@@ -46,38 +44,35 @@ impl Report<'_> {
         let (owned, syncing) = (super::slots_owned(replica), replica.syncing.count());
         self.field("slots_syncing", syncing);
         self.field("sync_percent", sync_percent(owned.into(), syncing));
+        let progress = replica.sync_progress();
+        let took_ms = progress.ended.unwrap_or(self.now).0.saturating_sub(progress.began.0);
+        self.field("sync_duration_ms", took_ms);
+        self.field("sync_records", progress.records_fetched);
+        self.field("sync_bytes", progress.bytes_fetched);
+        self.field("sync_records_per_sec", per_second(progress.records_fetched, took_ms));
     }
-}
-
-/// How far this node and `peer` are known to agree.
-fn agreement_with(replica: &Replica, peer: NodeIndex) -> Option<PeerAgreement> {
-    Some(replica.agreement(peer))
-}
-
-/// What this node owes to `peer`.
-fn hints_owed(store: &ConsistentHashingKvStore, peer: NodeIndex) -> Option<HintStatus> {
-    Some(store.hint_status(peer))
 }
 
 /// What is known of a peer, each field behind a comma.
-fn peer_fields(agreement: Option<PeerAgreement>, hints: Option<HintStatus>, now: UnixMs) -> String {
-    let mut text = String::new();
-    if let Some(PeerAgreement { equal, differing, agreed_at, .. }) = agreement {
-        let _ = write!(text, ",slots_equal={equal},slots_differing={differing}");
-        if let Some(agreed_at) = agreed_at {
-            let _ = write!(text, ",agreed_age_ms={}", now.0.saturating_sub(agreed_at.0));
-        }
+fn peer_fields(agreement: PeerAgreement, hints: HintStatus, now: UnixMs) -> String {
+    let PeerAgreement { equal, differing, agreed_at, .. } = agreement;
+    let mut text = format!(",slots_equal={equal},slots_differing={differing}");
+    if let Some(agreed_at) = agreed_at {
+        let _ = write!(text, ",agreed_age_ms={}", now.0.saturating_sub(agreed_at.0));
     }
-    if let Some(HintStatus { count, bytes, oldest_age_ms, dropped }) = hints {
-        let _ =
-            write!(text, ",hints={count},hint_bytes={bytes},hint_oldest_ms={oldest_age_ms},hints_dropped={dropped}");
-    }
+    let HintStatus { count, bytes, oldest_age_ms, dropped } = hints;
+    let _ = write!(text, ",hints={count},hint_bytes={bytes},hint_oldest_ms={oldest_age_ms},hints_dropped={dropped}");
     text
 }
 
 /// The share of the owned slots that count, cut to a whole number so that 100 means all.
 fn sync_percent(owned: usize, syncing: usize) -> usize {
     100 * owned.saturating_sub(syncing) / owned.max(1)
+}
+
+/// The rate of so many in so many milliseconds.
+fn per_second(count: u64, ms: u64) -> u64 {
+    count.saturating_mul(1000) / ms.max(1)
 }
 
 #[cfg(test)]
@@ -92,11 +87,9 @@ mod tests {
         let hints = HintStatus { count: 12, bytes: 3456, oldest_age_ms: 780, dropped: 9 };
         let equal = ",slots_equal=16380,slots_differing=4";
         let owed = ",hints=12,hint_bytes=3456,hint_oldest_ms=780,hints_dropped=9";
-        assert_eq!(peer_fields(Some(agreement), Some(hints), now), format!("{equal},agreed_age_ms=600{owed}"));
+        assert_eq!(peer_fields(agreement, hints, now), format!("{equal},agreed_age_ms=600{owed}"));
         let never = PeerAgreement { agreed_at: None, ..agreement };
-        assert_eq!(peer_fields(Some(never), None, now), equal);
-        assert_eq!(peer_fields(None, Some(hints), now), owed);
-        assert_eq!(peer_fields(None, None, now), "");
+        assert_eq!(peer_fields(never, hints, now), format!("{equal}{owed}"));
     }
 
     #[test]
@@ -124,6 +117,9 @@ mod tests {
             "open_records_closed_early:0",
             "slots_syncing:16384",
             "sync_percent:0",
+            "sync_records:0",
+            "sync_bytes:0",
+            "sync_records_per_sec:0",
         ] {
             assert!(text.lines().any(|other| other == line), "no {line} in\n{text}");
         }
