@@ -66,6 +66,8 @@ struct Other {
     node: NodeIndex,
     /// The process that it was last.
     process: StartNumber,
+    /// All slots were equal in the last comparison. While they are not, the sum over all need not be asked for.
+    was_equal: bool,
     /// The slots that were found to differ.
     doubts: BTreeMap<Slot, Doubt>,
     /// Where exchanging goes on.
@@ -85,7 +87,13 @@ impl Comparing {
     fn new(replica: &Arc<Replica>, peers: Arc<dyn NodeCommunicator>) -> Self {
         let nodes = replica.config.node_indices().filter(|&node| !replica.shared_with(node).is_empty());
         let others: Vec<_> = nodes
-            .map(|node| Other { node, process: StartNumber::default(), doubts: BTreeMap::new(), resume: Slot::FIRST })
+            .map(|node| Other {
+                node,
+                process: StartNumber::default(),
+                was_equal: true,
+                doubts: BTreeMap::new(),
+                resume: Slot::FIRST,
+            })
             .collect();
         Self {
             ledger: Ledger::new(others.iter().map(|other| replica.shared_with(other.node)), &replica.config),
@@ -114,11 +122,8 @@ impl Comparing {
     async fn compare(&mut self, other: usize) -> Option<Findings> {
         let (node, moment) = (self.others[other].node, self.moment());
         self.check_link(other);
-        let theirs = self.ask(other, &[DigestScope::All]).await?;
-        let ours = self.replica.digests(node, DigestScope::All, self.replica.wall.now());
         let slots = self.replica.shared_with(node).len();
-        if ours[0].agrees_with(theirs[0][0]) {
-            self.others[other].doubts.clear();
+        if self.others[other].was_equal && self.agrees_on_all(other).await? {
             self.ledger.agree(other, 0..slots, moment);
             return Some(Findings { equal: slots, ..Findings::default() });
         }
@@ -135,7 +140,15 @@ impl Comparing {
             self.compare_group((other, position), group, theirs.as_deref(), moment, &mut findings);
             position += self.replica.shared_group(node, group).len();
         }
+        self.others[other].was_equal = findings.equal == slots;
         Some(findings)
+    }
+
+    /// Whether the sums over all slots agree.
+    async fn agrees_on_all(&self, other: usize) -> Option<bool> {
+        let theirs = self.ask(other, &[DigestScope::All]).await?;
+        let ours = self.replica.digests(self.others[other].node, DigestScope::All, self.replica.wall.now());
+        Some(ours[0].agrees_with(theirs[0][0]))
     }
 
     /// Compares one group, which begins at `position` of the shared slots; without `theirs` it is equal.
@@ -193,8 +206,8 @@ impl Comparing {
     /// The peer's digests, by scope; `None` if they cannot be had from the process that was checked.
     async fn ask(&self, other: usize, scopes: &[DigestScope]) -> Option<Vec<Vec<Digest>>> {
         let Other { node, process, .. } = self.others[other];
-        if self.peers.link(node) == LinkState::Down {
-            return None;
+        if scopes.is_empty() || self.peers.link(node) == LinkState::Down {
+            return scopes.is_empty().then(Vec::new);
         }
         let mut batch = RequestBatch::new();
         for &scope in scopes {

@@ -26,6 +26,9 @@ const PER_REQUEST_FIRST: usize = 16;
 /// Bytes that one answer should come to at most: all of them are in memory at once.
 const ANSWER_BYTES: usize = 4 << 20;
 
+/// So many listed records cost about as much as one that is fetched.
+const LISTED_PER_RECORD: usize = 4;
+
 /// What the copies are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {
@@ -191,7 +194,7 @@ impl Fetcher {
     async fn rest(&mut self, replies: &[PeerReply]) {
         let records = replies.iter().map(|reply| match reply {
             PeerReply::Record(_) => 1,
-            reply => listed(reply).len(),
+            reply => listed(reply).len() / LISTED_PER_RECORD,
         });
         let bytes = listed_bytes(replies) + value_bytes(replies);
         if let Some(until) = self.pace.spend(records.sum(), bytes, self.began.elapsed()) {
