@@ -9,6 +9,7 @@ use ringkv::replica::anti_entropy;
 use ringkv::ring::NodeIndex;
 use ringkv::store::Record;
 
+use super::support::chance::Chance;
 use super::*;
 
 /// All replicas have to be equal so soon after the last fault.
@@ -341,5 +342,85 @@ async fn a_message_that_is_far_too_late_brings_nothing_back() {
     assert!(cluster.set(2, "k", "recreated").await.is_done());
     for node in cluster.indices() {
         assert_eq!(cluster.get(node, "k").await, Reply::value("recreated"));
+    }
+}
+
+/// What a key may be in the end: the last acknowledged write, or one after it whose outcome nobody knows.
+#[derive(Default)]
+struct Expected {
+    last: Option<String>,
+    unknown: Vec<Option<String>>,
+}
+
+/// Keys are written and deleted while nodes are cut off, and lose their memory, for longer and shorter than tombstones
+/// live. However that is interleaved with their end, no key comes back, none is lost, and in the end no tombstone is left.
+#[tokio::test(start_paused = true)]
+async fn no_deleted_key_comes_back_however_absences_and_tombstones_interleave() {
+    for seed in 0..4 {
+        let mut chance = Chance::new(seed);
+        let (nodes, quorum) = chance.pick(&[(3, (3, 2, 1)), (3, (3, 2, 2)), (4, (3, 2, 1)), (4, (4, 3, 1))]);
+        let setup = Setup::new(nodes, quorum).seed(seed);
+        let cluster =
+            setup.with(|config| (config.hint_ttl_ms, config.max_clock_drift_ms) = (1_000, 1_000)).start().await;
+        let mut expected: Vec<(String, Expected)> =
+            keys(12).into_iter().map(|key| (key, Expected::default())).collect();
+        for absence in 0..6 {
+            let absent = begin_absence(&cluster, &mut chance).await;
+            for step in 0..20 {
+                write_something(&cluster, &mut chance, 100 * absence + step, &mut expected).await;
+                cluster.pass(chance.within(0..100)).await;
+            }
+            cluster.pass(chance.pick(&[0, 3 * TOMBSTONE_LIFE_MS])).await;
+            if !cluster.is_running(absent) {
+                cluster.start(absent);
+            }
+            cluster.network.heal_all();
+            cluster.until_whole().await;
+            cluster.pass(SOON.as_secs() * 1000).await;
+            assert_as_expected(&cluster, &expected, seed);
+        }
+        cluster.pass(8 * TOMBSTONE_LIFE_MS).await;
+        assert_as_expected(&cluster, &expected, seed);
+        assert_eq!(tombstones(&cluster).iter().sum::<usize>(), 0, "seed {seed}");
+    }
+}
+
+async fn write_something(cluster: &TestCluster, chance: &mut Chance, step: usize, expected: &mut [(String, Expected)]) {
+    let at = chance.index(expected.len());
+    let (key, expected) = &mut expected[at];
+    let value = (!chance.happens(60)).then(|| format!("v{step}"));
+    let node = chance.pick(&cluster.running());
+    let reply = match &value {
+        Some(value) => cluster.set(node, key, value).await,
+        None => cluster.delete(node, key).await,
+    };
+    match reply {
+        Reply::Done { .. } => *expected = Expected { last: value, unknown: Vec::new() },
+        Reply::NotWritten(_) | Reply::Reverted(_) => {}
+        _ => expected.unknown.push(value),
+    }
+}
+
+/// One node is cut off, or dies: which one.
+async fn begin_absence(cluster: &TestCluster, chance: &mut Chance) -> usize {
+    let node = chance.index(cluster.config.nodes.len());
+    match chance.within(0..8) {
+        0 => cluster.crash(node),
+        1 => cluster.start(node),
+        _ => cluster.isolate(node),
+    }
+    if chance.happens(70) {
+        cluster.pass(500).await;
+    }
+    node
+}
+
+fn assert_as_expected(cluster: &TestCluster, expected: &[(String, Expected)], seed: u64) {
+    for (key, Expected { last, unknown }) in expected {
+        let replicas = cluster.replicas_of(key);
+        let shown: Vec<_> = replicas.iter().map(|&node| cluster.value_at(node, key)).collect();
+        assert!(shown.iter().all(|value| value == &shown[0]), "seed {seed}: {key} differs: {shown:?}");
+        let is_possible = &shown[0] == last || unknown.contains(&shown[0]);
+        assert!(is_possible, "seed {seed}: {key} is {:?} instead of {last:?} or {unknown:?}", shown[0]);
     }
 }
