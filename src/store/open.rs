@@ -137,12 +137,14 @@ impl OpenList {
         }
     }
 
-    /// Drops everything older than `flush_mark`; the freed records go to `freed`.
+    /// Drops everything older than `flush_mark`; the freed records go to `freed`. The memory of what was here stays until
+    /// its time: a copy may have come before the write itself, and to say `STALE` of what somebody has read would let it
+    /// be written a second time, after the flush.
     pub(super) fn flush(&mut self, flush_mark: Version, freed: &mut Vec<Record>) {
-        self.entries.retain_mut(|entry| {
+        for entry in &mut self.entries {
             freed.extend(entry.below.take_if(|below| below.version() <= flush_mark));
-            entry.version > flush_mark
-        });
+            entry.decided |= entry.version <= flush_mark;
+        }
         self.bytes = self.entries.iter().map(|entry| entry_bytes(entry.below.as_ref())).sum();
     }
 

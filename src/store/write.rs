@@ -83,7 +83,11 @@ impl SlotTable {
     #[cold]
     fn write_older(&mut self, key: HashedKey<'_>, version: Version, is_delete: bool, context: &Context<'_>) -> Written {
         let Some(shown) = self.shown(key).filter(|_| version > self.flush_mark()) else {
-            return Written::Stale(self.flush_mark().max(self.forgotten()));
+            return match self.pending.entry(key.hash, version) {
+                // It was here, and then the flush came.
+                Some(entry) if entry.newest_once => Written::Applied { prior: Prior::default() },
+                _ => Written::Stale(self.flush_mark().max(self.forgotten())),
+            };
         };
         let newer = shown.version();
         if self.was_newest(key, version, newer) {

@@ -109,3 +109,20 @@ async fn a_flush_among_writes_takes_what_was_before_and_leaves_what_comes_after(
         }
     }
 }
+
+/// A reader has "v" from 0 and brings it to 1 before the write itself arrives there; then comes a FLUSHALL, and only then
+/// the write. 2 has heard of the flush alone. Were "v" refused by 1 and 2, it would be written once more, after the flush.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_read_before_a_flush_does_not_come_again_after_it() {
+    let cluster = Setup::new(3, (3, 2, 2)).start().await;
+    let (key, value, version) = (b"k".as_slice(), Some(b"v".as_slice()), version_of(&cluster, 0));
+    cluster.hand(2, 1, PeerRequest::Copy { key, value, version, expires_at: None });
+    assert_eq!(cluster.value_at(1, "k").as_deref(), Some("v"));
+    assert!(cluster.flush(2).await.is_done());
+
+    let late = PeerRequest::Write { key, value, version, expires_at: None };
+
+    assert_eq!(ask(&cluster, 0, 1, late.clone()), encoded(&PeerReply::Ok), "it took effect before the flush");
+    assert!(ask(&cluster, 0, 2, late).starts_with(b"-STALE "), "it never was there");
+    assert_eq!(cluster.get(0, "k").await, Reply::nil());
+}

@@ -22,8 +22,6 @@ use tokio_util::task::TaskTracker;
 
 /// What all clocks show when a test begins, before their skew.
 const EPOCH_MS: i64 = 1_700_000_000_000;
-/// Whether something makes replicas equal although nobody asks for their keys.
-const CONVERGES: bool = false;
 /// No test waits longer for what must come.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How often it looks.
@@ -197,9 +195,8 @@ impl TestCluster {
     }
 
     /// Whether all replicas come to hold the same although nobody asks for their keys.
-    #[expect(clippy::unused_self, reason = "it is a property of the cluster")]
     pub(crate) fn converges(&self) -> bool {
-        CONVERGES
+        self.anti_entropy.is_some()
     }
 
     /// Starts a process of `node` with empty memory, in place of the one that ran, if any.

@@ -28,7 +28,7 @@ fn a_flush_drops_what_is_older_and_refuses_it_later() {
     for key in ["decided", "open", "unheard of"] {
         assert_eq!(bench.look_up(key, NOW), format!("tombstone {}", v(20)));
     }
-    assert_eq!(bench.set("open", "v", v(2)), Written::Stale(v(20)));
+    assert_eq!(bench.set("open", "v", v(5)), Written::Stale(v(20)));
     assert_eq!(bench.set("newer", "v", v(19)), Written::Stale(v(20)));
     assert_eq!(bench.copy("decided", "v", v(1)), Copied::Older(v(20)));
     assert_eq!(bench.copy("newer", "v", v(4)), Copied::Older(v(20)));
@@ -67,7 +67,20 @@ fn a_flush_gives_all_memory_back() {
         bench.set(&hlc.to_string(), "b", v(100 + hlc));
     }
     drop(bench.store.flush(v(1000)));
-    assert_eq!(bench.store.counts(), StoreCounts::default());
+    assert_eq!(bench.store.counts().records, 0);
+    bench.pass(0, 1000);
+    assert_eq!(bench.store.counts(), StoreCounts::default(), "nor does anything stay of what was open");
+}
+
+/// A reader's copy, then a flush, then the write itself: it took effect before the flush, and must not be written again.
+#[test]
+fn a_write_that_was_here_before_a_flush_is_not_stale_after_it() {
+    let bench = Bench::new();
+    bench.copy("k", "v", v(10));
+    drop(bench.store.flush(v(20)));
+    assert!(matches!(bench.set("k", "v", v(10)), Written::Applied { .. }));
+    assert_eq!(bench.set("k", "w", v(11)), Written::Stale(v(20)), "that one never was");
+    assert_eq!(bench.get("k"), None);
 }
 
 #[test]
@@ -78,7 +91,7 @@ fn a_flush_keeps_the_counts_right_when_something_newer_stays() {
     bench.delete("gone", v(11));
     drop(bench.store.flush(v(5)));
     let counts = bench.store.counts();
-    assert_eq!((counts.keys, counts.live_keys, counts.tombstones, counts.open_records), (2, 1, 1, 2));
+    assert_eq!((counts.keys, counts.live_keys, counts.tombstones, counts.open_records), (2, 1, 1, 3));
 }
 
 #[test]
