@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis_protocol::resp3::types::BytesFrame;
 
 use crate::codec::{Request, reply};
+use crate::ring::Slot;
 use crate::time::UnixMs;
 
 use super::client::Client;
@@ -41,16 +42,26 @@ pub(crate) enum ClusterWide {
     FlushAll,
 }
 
-/// Serves one request of `client`, from argument `from` on if it was begun in an earlier turn.
+/// What a client has asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    pub(crate) request: &'a Request,
+    /// The slot of its first argument, if it was reckoned before.
+    pub(crate) slot: Option<Slot>,
+    /// The first argument that was not worked on in an earlier turn.
+    pub(crate) from: usize,
+}
+
+/// Serves one request of `client`, on from where it was left if it was begun in an earlier turn.
 pub(crate) fn dispatch(
     server: &Server,
     client: &Arc<Client>,
     state: &mut connection::State,
-    request: &Request,
-    from: usize,
+    order: Order<'_>,
     now: UnixMs,
     turn: &mut Turn,
 ) -> Flow {
+    let Order { request, slot, from } = order;
     let spec = match table::resolve(request.args()) {
         Ok(spec) => spec,
         // Some website talks through a browser behind our firewall: what follows are its headers and its commands.
@@ -61,7 +72,7 @@ pub(crate) fn dispatch(
         return refuse(&CommandError::TooLong(spec.name), turn);
     }
     state.last_command = spec.name;
-    let mut context = Context { server, client, state, request, from, now, turn };
+    let mut context = Context { server, client, state, request, slot, from, now, turn };
     let served = match spec.flags.contains(Flags::INTERNAL) {
         true => peering::dispatch(&mut context, spec),
         false => {
@@ -88,6 +99,7 @@ pub(crate) struct Context<'a> {
     pub(crate) client: &'a Arc<Client>,
     pub(crate) state: &'a mut connection::State,
     pub(crate) request: &'a Request,
+    pub(crate) slot: Option<Slot>,
     /// The first argument that was not worked on in an earlier turn.
     pub(crate) from: usize,
     pub(crate) now: UnixMs,
@@ -143,6 +155,11 @@ impl Context<'_> {
             // COMMAND and the HELPs: what the table alone can answer.
             _ => self.describe(command),
         }
+    }
+
+    /// The slot of the first argument.
+    pub(super) fn first_slot(&self) -> Slot {
+        self.slot.unwrap_or_else(|| Slot::of_key(self.request.arg(1)))
     }
 
     /// Answers `OK`.

@@ -20,7 +20,7 @@ impl Context<'_> {
     /// GET, STRLEN, TYPE, TTL and their kin: one key, one record, one answer.
     pub(super) fn read(&mut self, form: Reading) -> Flow {
         let request = self.request;
-        let slot = Slot::of_key(request.arg(1));
+        let slot = self.first_slot();
         if self.turn.has_write_of(slot) {
             return Flow::Barrier;
         }
@@ -138,7 +138,7 @@ impl Context<'_> {
             3 => None,
             _ => parse_set_options(request.args().skip(3), self.now)?.expires_at,
         };
-        let slot = Slot::of_key(request.arg(1));
+        let slot = self.first_slot();
         if self.turn.has_read_of(slot) {
             return Ok(Flow::Barrier);
         }

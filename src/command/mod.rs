@@ -44,4 +44,4 @@ pub use server::{Server, Statistics};
 pub use turn::Turn;
 
 pub(crate) use cluster_wide::ask_cluster;
-pub(crate) use dispatch::{ClusterWide, Flow, dispatch};
+pub(crate) use dispatch::{ClusterWide, Flow, Order, dispatch};

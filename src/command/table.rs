@@ -17,6 +17,10 @@ const NAME_BYTES_MAX: usize = 24;
 static COMMANDS: LazyLock<FnvHashMap<&'static [u8], &'static CommandSpec>> =
     LazyLock::new(|| specs::all().map(|spec| (spec.name.as_bytes(), spec)).collect());
 
+/// The commands whose names fit into a word, which are nearly all that matter for speed: a look-up of these costs a
+/// multiplication in place of folding, hashing and comparing strings.
+static SHORT: LazyLock<ShortNames> = LazyLock::new(|| ShortNames::new(specs::all()));
+
 /// The command with this name in any case, whether for clients or between nodes; never a subcommand.
 ///
 /// ```
@@ -25,12 +29,62 @@ static COMMANDS: LazyLock<FnvHashMap<&'static [u8], &'static CommandSpec>> =
 /// assert!(lookup(b"lpush").is_none());
 /// ```
 #[must_use]
+#[inline]
 pub fn lookup(name: &[u8]) -> Option<&'static CommandSpec> {
+    packed(name).and_then(|name| SHORT.get(name)).or_else(|| lookup_any(name))
+}
+
+fn lookup_any(name: &[u8]) -> Option<&'static CommandSpec> {
     let mut folded = [0; NAME_BYTES_MAX];
     let folded = folded.get_mut(..name.len())?;
     folded.copy_from_slice(name);
     folded.make_ascii_lowercase();
     COMMANDS.get(&*folded).copied()
+}
+
+/// Names of up to eight letters, as words, at the places that their hashes name or right behind.
+struct ShortNames([Option<(u64, &'static CommandSpec)>; SHORT_PLACES]);
+
+/// A power of two, several times the number of commands, so that few names stand behind their place.
+const SHORT_PLACES: usize = 256;
+
+impl ShortNames {
+    fn new(specs: impl Iterator<Item = &'static CommandSpec>) -> Self {
+        let mut places = [None; SHORT_PLACES];
+        let short = specs.filter(|spec| spec.name.bytes().all(|byte| byte.is_ascii_lowercase()));
+        for (name, spec) in short.filter_map(|spec| Some((packed(spec.name.as_bytes())?, spec))) {
+            let free = places_from(name).find(|&place| places[place].is_none());
+            places[free.expect("there are more places than commands")] = Some((name, spec));
+        }
+        Self(places)
+    }
+
+    #[inline]
+    fn get(&self, name: u64) -> Option<&'static CommandSpec> {
+        for place in places_from(name) {
+            match self.0[place] {
+                Some((found, spec)) if found == name => return Some(spec),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+        None
+    }
+}
+
+/// Where a word may stand, the likeliest place first.
+#[inline]
+fn places_from(name: u64) -> impl Iterator<Item = usize> {
+    let first = name.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()[7];
+    (0..=u8::MAX).map(move |step| usize::from(first.wrapping_add(step)))
+}
+
+/// A name of up to eight bytes as a word, letters in lower case. Other bytes may become letters' neighbours, but never
+/// letters, so a word of letters alone comes from no other name.
+#[inline]
+fn packed(name: &[u8]) -> Option<u64> {
+    const CASE: u8 = b'a' ^ b'A';
+    (name.len() <= size_of::<u64>()).then(|| name.iter().fold(0, |word, byte| word << 8 | u64::from(byte | CASE)))
 }
 
 /// The subcommand of `container` with this name in any case.
@@ -85,6 +139,16 @@ mod tests {
 
     fn everything() -> impl Iterator<Item = &'static CommandSpec> {
         specs::all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
+    }
+
+    #[test]
+    fn short_names_are_found_as_words_and_no_other_bytes_pass_for_letters() {
+        for spec in specs::all().filter(|spec| spec.name.len() <= 8 && !spec.name.contains('-')) {
+            assert_eq!(packed(spec.name.as_bytes()).and_then(|name| SHORT.get(name)), Some(spec));
+        }
+        for byte in (0..=u8::MAX).filter(|byte| !byte.eq_ignore_ascii_case(&b'g')) {
+            assert!(lookup(&[byte, b'e', b't']).is_none_or(|spec| spec.name != "get"), "{byte}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::ring::{NodeId, NodeIndex};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
-use super::{Client, Clients, Flow, Refusals, Server, State, Statistics, Turn, dispatch};
+use super::{Client, Clients, Flow, Order, Refusals, Server, State, Statistics, Turn, dispatch};
 
 /// When everything happens.
 pub(super) const NOW: UnixMs = UnixMs(1_700_000_000_123);
@@ -148,7 +148,14 @@ impl Bench {
         let mut input = BytesMut::from(format!("{request}\r\n").as_str());
         let decoded = RequestDecoder::new(DecodeLimits::default()).decode(&mut input);
         let request = decoded.expect("a well-formed request").expect("a whole request");
-        dispatch(&self.server, &self.client, &mut self.state, &request, 0, NOW, turn)
+        dispatch(
+            &self.server,
+            &self.client,
+            &mut self.state,
+            Order { request: &request, slot: None, from: 0 },
+            NOW,
+            turn,
+        )
     }
 }
 

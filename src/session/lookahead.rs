@@ -6,13 +6,14 @@ use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
 use crate::codec::{ProtocolError, Request, RequestDecoder};
+use crate::ring::Slot;
 use crate::store::{LocalKvStore, WARM_KEYS_MAX};
 
 /// The requests of a connection, in order, some of them decoded ahead.
 #[derive(Debug)]
 pub(super) struct Lookahead {
     decoder: RequestDecoder,
-    ready: VecDeque<Request>,
+    ready: VecDeque<(Request, Slot)>,
     /// What is wrong with the bytes behind the requests that are ready.
     broken: Option<ProtocolError>,
 }
@@ -27,7 +28,7 @@ impl Lookahead {
         &mut self.decoder
     }
 
-    /// The next request, if one has arrived.
+    /// The next request, if one has arrived, and the slot of its first argument, if that is known.
     ///
     /// # Errors
     /// The framing is broken; all requests before that were given out.
@@ -36,9 +37,9 @@ impl Lookahead {
         &mut self,
         input: &mut BytesMut,
         store: &LocalKvStore,
-    ) -> Result<Option<Request>, ProtocolError> {
-        if let Some(request) = self.ready.pop_front() {
-            return Ok(Some(request));
+    ) -> Result<Option<(Request, Option<Slot>)>, ProtocolError> {
+        if let Some(next) = self.pop() {
+            return Ok(Some(next));
         }
         if let Some(error) = self.broken.take() {
             return Err(error);
@@ -49,25 +50,38 @@ impl Lookahead {
                 self.ready = VecDeque::new();
                 Ok(None)
             }
-            Some(request) if input.is_empty() => Ok(Some(request)),
+            Some(request) if input.is_empty() => Ok(Some((request, None))),
             Some(request) => {
                 self.look_ahead(request, input, store);
-                Ok(self.ready.pop_front())
+                Ok(self.pop())
             }
         }
     }
 
     /// Decodes what has arrived behind `first`, but only so much that what is warmed stays warm.
     fn look_ahead(&mut self, first: Request, input: &mut BytesMut, store: &LocalKvStore) {
-        self.ready.push_back(first);
+        self.push(first);
         while self.ready.len() < WARM_KEYS_MAX && self.broken.is_none() {
             match self.decoder.decode(input) {
-                Ok(Some(request)) => self.ready.push_back(request),
+                Ok(Some(request)) => self.push(request),
                 Ok(None) => break,
                 Err(error) => self.broken = Some(error),
             }
         }
-        // The first argument of nearly all commands on keys, between nodes too, is a key. What is none does no harm.
-        store.warm(self.ready.iter().filter(|request| request.len() > 1).map(|request| request.arg(1)));
+        store.warm(self.ready.iter().map(|(request, slot)| (*slot, first_argument(request))));
     }
+
+    fn push(&mut self, request: Request) {
+        let slot = Slot::of_key(first_argument(&request));
+        self.ready.push_back((request, slot));
+    }
+
+    fn pop(&mut self) -> Option<(Request, Option<Slot>)> {
+        self.ready.pop_front().map(|(request, slot)| (request, Some(slot)))
+    }
+}
+
+/// What is a key in nearly all commands on keys, between nodes too. What is none does no harm.
+fn first_argument(request: &Request) -> &[u8] {
+    if request.len() > 1 { request.arg(1) } else { &[] }
 }

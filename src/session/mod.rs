@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
-use crate::command::{self, Client, ClusterWide, Flow, Server, State, Statistics, Turn};
+use crate::command::{self, Client, ClusterWide, Flow, Order, Server, State, Statistics, Turn};
 use crate::peer::INTRODUCTION_COMMAND;
 use crate::ring::NodeIndex;
 
@@ -173,10 +173,10 @@ impl<'a> Session<'a> {
             if self.turn.is_full() {
                 break TurnEnd::Busy;
             }
-            let (request, from) = match self.unfinished.take() {
-                Some(unfinished) => unfinished,
+            let (request, slot, from) = match self.unfinished.take() {
+                Some((request, from)) => (request, None, from),
                 None => match self.requests.next(self.connection.input(), &self.server.store.replica.store) {
-                    Ok(Some(request)) => (request, 0),
+                    Ok(Some((request, slot))) => (request, slot, 0),
                     Ok(None) => break TurnEnd::Drained,
                     Err(error) => break self.refuse_framing(&error),
                 },
@@ -189,7 +189,8 @@ impl<'a> Session<'a> {
             served += 1;
             let (server, client, state) = (self.server, &self.client, &mut self.state);
             let peer = state.peer;
-            let flow = command::dispatch(server, client, state, &request, from, now, &mut self.turn);
+            let flow =
+                command::dispatch(server, client, state, Order { request: &request, slot, from }, now, &mut self.turn);
             if state.peer != peer {
                 self.requests.decoder().limit(limits(server, state.peer));
             }

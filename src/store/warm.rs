@@ -14,11 +14,11 @@ use crate::ring::Slot;
 pub const WARM_KEYS_MAX: usize = 32;
 
 impl LocalKvStore {
-    /// Brings what is needed to find `keys` and to read their records into the cache. A hint: nothing changes.
-    pub fn warm<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+    /// Brings what is needed to find `keys`, each with its slot, and to read their records into the cache. A hint: nothing
+    /// changes.
+    pub fn warm<'a>(&self, keys: impl Iterator<Item = (Slot, &'a [u8])>) {
         let mut places: SmallVec<[(Slot, u64); WARM_KEYS_MAX]> = SmallVec::new();
-        for key in keys.take(WARM_KEYS_MAX) {
-            let slot = Slot::of_key(key);
+        for (slot, key) in keys.take(WARM_KEYS_MAX) {
             prefetch(std::ptr::from_ref(&self.slots[slot.as_usize()]).cast());
             places.push((slot, self.hashed(key).hash));
         }
@@ -55,7 +55,7 @@ mod tests {
             let _ = store.write(Slot::of_key(key), key, Some(b"value"), None, version, now);
         }
 
-        store.warm(keys.iter().map(Vec::as_slice));
+        store.warm(keys.iter().map(|key| (Slot::of_key(key), key.as_slice())));
         store.warm(std::iter::empty());
 
         for key in &keys {
