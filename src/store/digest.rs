@@ -127,7 +127,7 @@ impl SlotTable {
     /// The records whose hashes' upper halves lie in a range, each with that.
     fn records_between(&self, from: u64, end: u64, context: &Context<'_>) -> impl Iterator<Item = (u32, &Record)> {
         self.records
-            .iter()
+            .around(from, end)
             .map(move |record| (position(context.hash(record.key())), record))
             .filter(move |(position, _)| (from..end).contains(&u64::from(*position)))
     }

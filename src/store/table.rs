@@ -136,6 +136,24 @@ impl<T> Table<T> {
         self.groups.iter().flat_map(|group| group.items.iter().flatten())
     }
 
+    /// All items whose hashes' upper halves lie in `from..end`, and some others: what stands in their groups.
+    pub(super) fn around(&self, from: u64, end: u64) -> impl Iterator<Item = &T> {
+        let group_of = |half: u64| self.home(half.min(u64::from(u32::MAX)) << 32).unwrap_or_default();
+        let (first, last) = (group_of(from), group_of(end.saturating_sub(1)));
+        let (count, mut visited, mut group) = (self.groups.len(), 0, first);
+        std::iter::from_fn(move || {
+            // Behind the last group come those that took what had no room there.
+            let has_more = visited <= last - first.min(last) || self.groups[self.before(group)].tags[PASSED] > 0;
+            if visited == count || !has_more {
+                return None;
+            }
+            let items = &self.groups[group].items;
+            (visited, group) = (visited + 1, self.after(group));
+            Some(items.iter().flatten())
+        })
+        .flatten()
+    }
+
     /// The group where a search for this hash begins, without a look at it.
     pub(super) fn group_line(&self, hash: u64) -> Option<*const u8> {
         self.home(hash).map(|group| std::ptr::from_ref(&self.groups[group]).cast())
@@ -159,6 +177,10 @@ impl<T> Table<T> {
 
     fn after(&self, group: usize) -> usize {
         if group + 1 == self.groups.len() { 0 } else { group + 1 }
+    }
+
+    fn before(&self, group: usize) -> usize {
+        group.checked_sub(1).unwrap_or(self.groups.len() - 1)
     }
 
     /// Adds an item, for which there is room.
@@ -341,6 +363,11 @@ mod tests {
                     prop_assert_eq!(table.find(hash(&item), |&found| found == item).is_some(), expected == 1);
                     prop_assert_eq!(position_count(&table, item), expected);
                 }
+            }
+            for (from, end) in [(0, 1 << 32), (0, 1), (1 << 30, 1 << 31), (3 << 30, 1 << 32), (5, 5)] {
+                let is_within = |item: &u32| (from..end).contains(&(hash(item) >> 32));
+                let found: Vec<u32> = table.around(from, end).copied().filter(is_within).collect();
+                prop_assert_eq!(found.len(), twin.iter().copied().filter(|item| is_within(item)).count());
             }
             let passing: u32 = table.groups.iter().map(|group| u32::from(group.tags[PASSED])).sum();
             prop_assert!(table.len() > 0 || passing == 0, "nothing is passed when nothing is there");
