@@ -176,7 +176,7 @@ mod tests {
         bench.peers.set(NodeIndex(1), true);
         let text = bench.ask("CLUSTER NODES");
         let id = shown_id(&NodeId::from("node-1"));
-        assert!(text.contains(&format!("{id} 127.0.0.1:7001@7001 myself,master - 0 0 0 connected ")), "{text}");
+        assert!(text.contains(&format!("{id} 127.0.0.1:7001@7001 myself,master,loading - 0 0 0 connected ")), "{text}");
         assert!(text.contains(" 127.0.0.1:7002@7002 master - 0 0 0 connected "), "{text}");
         assert!(text.contains(" 127.0.0.1:7003@7003 master,fail - 0 0 0 disconnected\n"), "{text}");
         assert_eq!(bench.ask("CLUSTER MYID"), format!("$40\r\n{id}\r\n"));

@@ -127,7 +127,9 @@ impl View {
             let Member { id, host, port, health, ping_sent, pong_received } = member;
             let myself = if position == self.me.as_usize() { "myself," } else { "" };
             let (flags, link) = match health {
-                Health::Online | Health::Loading => ("master", "connected"),
+                Health::Online => ("master", "connected"),
+                // No flag of Redis, and passed over by its clients: the node is up, and its copies do not count yet.
+                Health::Loading => ("master,loading", "connected"),
                 Health::Suspect => ("master,fail?", "connected"),
                 Health::Failed => ("master,fail", "disconnected"),
             };
@@ -258,6 +260,12 @@ mod tests {
         let expected = "n0 h0:7000@7000 master,fail - 0 0 0 disconnected\n\
                         n1 h1:7001@7001 myself,master - 0 0 0 connected 0-16383\n";
         assert_eq!(view.nodes(), expected);
+    }
+
+    #[test]
+    fn a_node_that_is_syncing_is_marked_and_stays_a_master() {
+        let view = View::new(vec![member(0, Health::Loading)], NodeIndex(0), ring(1, 1).ranges());
+        assert_eq!(view.nodes(), "n0 h0:7000@7000 myself,master,loading - 0 0 0 connected 0-16383\n");
     }
 
     #[test]
