@@ -224,7 +224,7 @@ pub struct ReadRecord {
 }
 
 /// A record of a slot's list, without its value.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListedRecord {
     /// The key.
     pub key: Bytes,
@@ -232,6 +232,8 @@ pub struct ListedRecord {
     pub version: Version,
     /// It is a tombstone, or has expired.
     pub is_gone: bool,
+    /// The size of the value; 0 if it is gone.
+    pub value_bytes: usize,
 }
 
 fn encode_keys(slot: Slot, from: u32, out: &mut Vec<u8>) {

@@ -73,7 +73,7 @@ pub struct ReplyError(String);
 const KEYS: &[u8] = b"KEYS";
 /// In place of the position of a page that does not exist.
 const NO_NEXT: &[u8] = b"-";
-/// Stands behind the version of a tombstone.
+/// Stands behind the version of a tombstone, where others have the size of their values.
 const GONE: &[u8] = b" gone";
 /// Opens the array of digests.
 const DIGESTS: &[u8] = b"DIGESTS";
@@ -157,12 +157,17 @@ fn encode_keys(records: &[ListedRecord], next: Option<u32>, out: &mut Vec<u8>) {
         Some(position) => bulk_number(position.into(), out),
         None => reply::bulk(out, NO_NEXT),
     }
-    for ListedRecord { key, version, is_gone } in records {
+    for ListedRecord { key, version, is_gone, value_bytes } in records {
         reply::bulk(out, key);
+        let mut about = version.to_text().to_vec();
         match is_gone {
-            true => reply::bulk(out, &[&version.to_text(), GONE].concat()),
-            false => bulk_version(*version, out),
+            true => about.extend_from_slice(GONE),
+            false => {
+                about.push(b' ');
+                about.extend_from_slice(itoa::Buffer::new().format(*value_bytes).as_bytes());
+            }
         }
+        reply::bulk(out, &about);
     }
 }
 
@@ -207,9 +212,9 @@ fn keys_of(next: &[u8], parts: &[Bytes]) -> Option<PeerReply> {
     let (pairs, []) = parts.as_chunks::<2>() else { return None };
     let listed = |[key, about]: &[Bytes; 2]| {
         let (version, word) = about.split_at_checked(VERSION_TEXT_BYTES)?;
-        let is_known = word.is_empty() || word == GONE;
-        let version = Version::parse(version).filter(|_| is_known)?;
-        Some(ListedRecord { key: key.clone(), version, is_gone: !word.is_empty() })
+        let (version, is_gone) = (Version::parse(version)?, word == GONE);
+        let value_bytes = if is_gone { 0 } else { usize::try_from(parse_number(word.strip_prefix(b" ")?)?).ok()? };
+        Some(ListedRecord { key: key.clone(), version, is_gone, value_bytes })
     };
     Some(PeerReply::Keys { records: pairs.iter().map(listed).collect::<Option<_>>()?, next })
 }
@@ -249,8 +254,11 @@ mod tests {
     }
 
     fn listed() -> impl Strategy<Value = ListedRecord> {
-        let parts = (values(), versions(), any::<bool>());
-        parts.prop_map(|(key, version, is_gone)| ListedRecord { key, version, is_gone })
+        let parts = (values(), versions(), prop::option::of(0..1_usize << 40));
+        parts.prop_map(|(key, version, size)| {
+            let (is_gone, value_bytes) = (size.is_none(), size.unwrap_or_default());
+            ListedRecord { key, version, is_gone, value_bytes }
+        })
     }
 
     fn digests() -> impl Strategy<Value = Digest> {

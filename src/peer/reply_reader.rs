@@ -92,7 +92,12 @@ mod tests {
 
     #[test]
     fn replies_are_the_same_however_they_are_torn() {
-        let listed = ListedRecord { key: b"+OK\r\n".as_slice().into(), version: Version::default(), is_gone: true };
+        let listed = ListedRecord {
+            key: b"+OK\r\n".as_slice().into(),
+            version: Version::default(),
+            is_gone: true,
+            value_bytes: 0,
+        };
         let replies = [
             PeerReply::Ok,
             PeerReply::Missing,

@@ -52,6 +52,14 @@ pub(super) enum Heard {
     Nothing,
 }
 
+/// What became of a page of a list.
+struct Merged {
+    /// How many of its records were lacking.
+    lacking: usize,
+    /// None of them is lacking any more.
+    is_complete: bool,
+}
+
 /// Fetches from peers.
 pub(super) struct Fetcher {
     replica: Arc<Replica>,
@@ -92,13 +100,16 @@ impl Fetcher {
     }
 
     /// Merges the list of a slot, page by page.
+    ///
+    /// A record that this node cannot take keeps no other one from being fetched: it may be refused for hours.
     async fn merge_slot(&mut self, (node, process): (NodeIndex, StartNumber), slot: Slot, first: PeerReply) -> Heard {
-        let (mut reply, mut merged) = (first, 0);
+        let (mut reply, mut merged, mut is_complete) = (first, 0, true);
         loop {
             let next = match reply {
                 PeerReply::Keys { records, next } => match self.merge(node, slot, records).await {
-                    Some(count) => {
-                        merged += count;
+                    Some(page) => {
+                        merged += page.lacking;
+                        is_complete &= page.is_complete;
                         next
                     }
                     None => return Heard::Nothing,
@@ -106,7 +117,9 @@ impl Fetcher {
                 PeerReply::Syncing => return Heard::Syncing(process),
                 _ => return Heard::Nothing,
             };
-            let Some(from) = next else { return Heard::Merged(merged) };
+            let Some(from) = next else {
+                return if is_complete { Heard::Merged(merged) } else { Heard::Nothing };
+            };
             let mut batch = RequestBatch::new();
             batch.push(&PeerRequest::Keys { slot, from });
             let mut answers = self.peers.exchange(node, batch).await;
@@ -117,27 +130,25 @@ impl Fetcher {
         }
     }
 
-    /// Fetches those of the listed records that are lacking here: how many, if all could be had.
+    /// Fetches those of the listed records that are lacking here; `None` if the peer stopped answering.
     ///
     /// What may still be taken back here stands for nothing, and may be taken back there too unless it is fetched.
-    async fn merge(&mut self, node: NodeIndex, slot: Slot, listed: Vec<ListedRecord>) -> Option<usize> {
+    async fn merge(&mut self, node: NodeIndex, slot: Slot, listed: Vec<ListedRecord>) -> Option<Merged> {
         let now = self.replica.wall.now();
-        let lacking = listed.into_iter().filter(|record| self.is_lacking(slot, record, now));
-        let mut wanted: Vec<Bytes> = lacking.map(|record| record.key).collect();
-        wanted.sort_unstable();
+        let mut wanted: Vec<_> = listed.into_iter().filter(|record| self.is_lacking(slot, record, now)).collect();
+        wanted.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let mut merged = Merged { lacking: wanted.len(), is_complete: true };
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
-            let (part, later) = rest.split_at(self.records.count.min(rest.len()));
-            if !self.fetch(node, part).await {
-                return None;
-            }
+            let (part, later) = rest.split_at(fitting(rest).min(self.records.count));
+            merged.is_complete &= self.fetch(node, part).await?;
             rest = later;
         }
-        Some(wanted.len())
+        Some(merged)
     }
 
     fn is_lacking(&self, slot: Slot, record: &ListedRecord, now: UnixMs) -> bool {
-        let ListedRecord { key, version, is_gone } = record;
+        let ListedRecord { key, version, is_gone, .. } = record;
         let store = &self.replica.store;
         match self.purpose {
             Purpose::Repair if *is_gone => store.is_outranked(slot, key, *version),
@@ -145,18 +156,20 @@ impl Fetcher {
         }
     }
 
-    /// Fetches the records of `keys` at once. Whether all could be had; what could is kept in any case.
-    async fn fetch(&mut self, node: NodeIndex, keys: &[Bytes]) -> bool {
+    /// Fetches records at once: whether all could be taken, `None` if not all were answered. What came is kept in any
+    /// case, and before the rest: nothing may be on its way for longer than is reckoned with.
+    async fn fetch(&mut self, node: NodeIndex, wanted: &[ListedRecord]) -> Option<bool> {
         let mut batch = RequestBatch::new();
-        for key in keys {
+        for ListedRecord { key, .. } in wanted {
             batch.push(&PeerRequest::Read { key });
         }
         let replies = self.peers.exchange(node, batch).await.replies;
-        self.records.learn(keys.len(), value_bytes(&replies), replies.len() == keys.len());
-        self.rest(&replies).await;
+        let is_answered = replies.len() == wanted.len();
+        self.records.learn(wanted.len(), value_bytes(&replies), is_answered);
         let now = self.replica.wall.now();
-        let taken = keys.iter().zip(&replies).filter(|(key, reply)| self.take(key, reply, now)).count();
-        taken == keys.len()
+        let taken = wanted.iter().zip(&replies).filter(|(record, reply)| self.take(&record.key, reply, now)).count();
+        self.rest(&replies).await;
+        is_answered.then_some(taken == wanted.len())
     }
 
     /// Keeps what the reply to a read shows of `key`. Whether nothing of it is missing here now.
@@ -225,6 +238,16 @@ impl Portion {
     }
 }
 
+/// How many of these, from the first on, may be fetched at once by their sizes: one in any case.
+fn fitting(wanted: &[ListedRecord]) -> usize {
+    let mut bytes = 0_usize;
+    let fits = |record: &&ListedRecord| {
+        bytes = bytes.saturating_add(record.value_bytes);
+        bytes <= ANSWER_BYTES
+    };
+    wanted.iter().take_while(fits).count().max(1)
+}
+
 fn listed(reply: &PeerReply) -> &[ListedRecord] {
     match reply {
         PeerReply::Keys { records, .. } => records,
@@ -264,6 +287,17 @@ mod tests {
         assert_eq!(after(1, 1, 0, true), 2);
         assert_eq!(after(64, 64, 0, false), 32, "fewer when not all came");
         assert_eq!(after(1, 1, 0, false), 1);
+    }
+
+    #[test]
+    fn a_few_large_values_among_many_small_ones_do_not_come_all_at_once() {
+        let record = |value_bytes| ListedRecord { value_bytes, ..ListedRecord::default() };
+        let wanted = |sizes: &[usize]| sizes.iter().copied().map(record).collect::<Vec<_>>();
+        assert_eq!(fitting(&wanted(&[100; 300])), 300);
+        assert_eq!(fitting(&wanted(&[100, 100, ANSWER_BYTES, 100])), 2);
+        assert_eq!(fitting(&wanted(&[512 << 20, 100])), 1);
+        assert_eq!(fitting(&wanted(&[usize::MAX, usize::MAX])), 1);
+        assert_eq!(fitting(&wanted(&[1 << 20; 100])), 4);
     }
 
     #[test]

@@ -316,7 +316,8 @@ impl Replica {
             return PeerReply::Syncing;
         }
         let Page { records, next } = self.store.page(slot, from, now);
-        let listed = |Listed { key, version, is_gone }| ListedRecord { key, version, is_gone };
+        let listed =
+            |Listed { key, version, is_gone, value_bytes }| ListedRecord { key, version, is_gone, value_bytes };
         PeerReply::Keys { records: records.into_iter().map(listed).collect(), next }
     }
 

@@ -39,6 +39,8 @@ pub struct Listed {
     pub version: Version,
     /// It is a tombstone, or has expired.
     pub is_gone: bool,
+    /// The size of the value: whoever fetches it must not ask for too many large ones at once. 0 if it is gone.
+    pub value_bytes: usize,
 }
 
 /// Some of a slot's records.
@@ -80,10 +82,10 @@ impl LocalKvStore {
             keys.extend_from_slice(record.key());
         }
         let mut keys = Bytes::from(keys);
-        let listed = |record: &Record| Listed {
-            key: keys.split_to(record.key().len()),
-            version: record.version(),
-            is_gone: !record.is_live(now),
+        let listed = |record: &Record| {
+            let value = record.value().filter(|_| record.is_live(now));
+            let (is_gone, value_bytes) = (value.is_none(), value.map_or(0, <[u8]>::len));
+            Listed { key: keys.split_to(record.key().len()), version: record.version(), is_gone, value_bytes }
         };
         Page { records: chosen.into_iter().map(listed).collect(), next }
     }

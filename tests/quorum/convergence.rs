@@ -232,6 +232,33 @@ async fn a_huge_slot_is_copied_in_pages() {
     assert!(progress.ended.is_some_and(|ended| ended > progress.began));
 }
 
+/// Node 2 refuses one record of a slot, for its clock is too far behind the one that stamped it. All others come.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_taken_keeps_no_other_from_being_copied() {
+    for is_restarted in [false, true] {
+        let cluster = unhinted().skews_ms(&[0, 40_000, -30_000]).start().await;
+        cluster.isolate(2);
+        cluster.until_missed(2).await;
+        let keys: Vec<String> = (0..2_000).map(|number| format!("{{tag}}{number:04}")).collect();
+        set_all(&cluster, 0, &keys[1..], "v").await;
+        assert!(cluster.set(1, &keys[0], "from too far ahead").await.is_done());
+
+        if is_restarted {
+            cluster.start(2);
+        }
+        cluster.network.heal_all();
+        cluster.until_linked().await;
+        let began = Instant::now();
+        let has_all = |cluster: &TestCluster| keys[1..].iter().all(|key| cluster.version_at(2, key).is_some());
+        cluster.until("all others are there", has_all).await;
+
+        assert!(began.elapsed() <= Duration::from_secs(5), "{:?}", began.elapsed());
+        assert_eq!(cluster.version_at(2, &keys[0]), None);
+        assert_eq!(cluster.is_syncing(2), is_restarted);
+        cluster.until("the last one as well", |cluster| are_equal(cluster, &keys)).await;
+    }
+}
+
 /// The flush was carried out by 0 and 1, and what 2 was sent was lost, though its links are up.
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_missed_a_flush_learns_of_it() {

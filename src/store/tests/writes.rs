@@ -104,8 +104,9 @@ fn listing_versions_shows_nothing() {
     let bench = Bench::new();
     bench.set("b", "1", v(1));
     bench.delete("a", v(2));
-    let listed = |key: &'static str, version, is_gone| Listed { key: key.into(), version, is_gone };
-    assert_eq!(bench.list(bench.slot), [listed("a", v(2), true), listed("b", v(1), false)]);
+    let listed =
+        |key: &'static str, version, (is_gone, value_bytes)| Listed { key: key.into(), version, is_gone, value_bytes };
+    assert_eq!(bench.list(bench.slot), [listed("a", v(2), (true, 0)), listed("b", v(1), (false, 1))]);
     assert_eq!(bench.revert("b", v(1)), Reverted::Confirmed);
 }
 
