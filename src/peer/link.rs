@@ -185,15 +185,19 @@ impl Link {
         }
     }
 
-    /// Carries batches until something breaks.
+    /// Carries batches until something breaks. Then what still lies in the socket is thrown away: the kernel would go on
+    /// for minutes to send what has failed here already, and nothing may arrive that late.
     async fn serve(&self, mut stream: TcpStream, reader: ReplyReader) -> LinkFault {
         let (read_half, write_half) = stream.split();
-        tokio::select! {
+        let fault = tokio::select! {
             fault = self.read_replies(read_half, reader) => fault,
             fault = self.write_batches(write_half) => fault,
             fault = self.watch() => fault,
             never = clock_probe::run(&self.standing, &self.options.clock, |batch| self.exchange(batch)) => match never {},
-        }
+        };
+        // It fails only where there is no connection any more.
+        let _ = stream.set_zero_linger();
+        fault
     }
 
     /// Writes what waits, all of it in one go. The one yield lets other sessions that are ready add their batches.
