@@ -185,6 +185,7 @@ impl ClusterConfig {
             ("virtual_nodes", self.virtual_nodes.to_string()),
             ("request_timeout_ms", self.request_timeout_ms.to_string()),
             ("hint_ttl_ms", self.hint_ttl_ms.to_string()),
+            ("max_clock_drift_ms", self.max_clock_drift_ms.to_string()),
             ("nodes", self.id_list(",")),
         ]
     }

@@ -108,6 +108,7 @@ fn peer_settings_name_what_peers_must_share() {
             "virtual_nodes=256",
             "request_timeout_ms=1000",
             "hint_ttl_ms=600000",
+            "max_clock_drift_ms=60000",
             "nodes=node-1,node-2,node-3"
         ]
     );
