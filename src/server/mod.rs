@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::cli::ServeOptions;
 use crate::command::{Clients, Refusals, Server, Statistics};
@@ -170,10 +170,15 @@ impl Node {
         self.spawn_background(memory::give_back());
     }
 
-    /// Runs `work` until the node stops.
+    /// Runs `work` until the node stops. Should it panic the log says so: nobody else would miss it soon.
     fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop_tasks.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+        let work = AbortOnDropHandle::new(tokio::spawn(work));
+        self.tasks.spawn(async move {
+            if let Some(Err(error)) = stop.run_until_cancelled(work).await {
+                tracing::error!(%error, "background work has ended, which is a bug; restart this node");
+            }
+        });
     }
 
     /// Stops accepting, lets running commands finish and their replies leave, and the last copies of what they wrote
