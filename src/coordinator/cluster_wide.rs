@@ -1,6 +1,6 @@
 //! What concerns the whole cluster rather than a key: counting all keys, dropping all keys.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{ConsistentHashingKvStore, QuorumError};
 use crate::mutation::{Mutation, is_on};
@@ -114,7 +114,7 @@ impl ConsistentHashingKvStore {
     }
 
     /// Asks these nodes the same, all at once; `None` where no answer came. This node itself is passed over.
-    async fn ask_all(&self, request: &PeerRequest<'_>, nodes: &[NodeIndex]) -> HashMap<NodeIndex, Option<PeerReply>> {
+    async fn ask_all(&self, request: &PeerRequest<'_>, nodes: &[NodeIndex]) -> BTreeMap<NodeIndex, Option<PeerReply>> {
         let exchanges: Vec<_> = nodes
             .iter()
             .filter(|&&node| node != self.replica.index)
@@ -124,7 +124,7 @@ impl ConsistentHashingKvStore {
                 (node, self.peers.exchange(node, batch))
             })
             .collect();
-        let mut answers = HashMap::new();
+        let mut answers = BTreeMap::new();
         for (node, exchange) in exchanges {
             answers.insert(node, exchange.await.replies.into_iter().next());
         }
