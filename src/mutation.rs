@@ -41,11 +41,15 @@ pub enum Mutation {
     NoWriteBack,
     /// FLUSHALL is stamped by the clock of the coordinator alone.
     FlushByOwnClock,
+    /// Tombstones are dropped when they are old enough, whoever is away.
+    TombstonesByAge,
+    /// Hints are sent however old they are.
+    HintsOutliveTombstones,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::NoStaleRule,
         Self::RetryAtFirstStale,
         Self::StaleIsAck,
@@ -62,6 +66,8 @@ impl Mutation {
         Self::NoStartNumber,
         Self::NoWriteBack,
         Self::FlushByOwnClock,
+        Self::TombstonesByAge,
+        Self::HintsOutliveTombstones,
     ];
 }
 

@@ -30,6 +30,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::config::ClusterConfig;
+use crate::mutation::{Mutation, is_on};
 use crate::ring::{SLOT_COUNT, Slot};
 use crate::store::{Dropped, Useless};
 use crate::time::UnixMs;
@@ -114,7 +115,7 @@ impl Ledger {
                 proof.rounds += 1;
                 proof.counts_from = moment + self.in_flight_ms;
             }
-            if proof.rounds >= self.rounds_needed {
+            if proof.rounds >= self.rounds_needed || is_on(Mutation::TombstonesByAge) {
                 if proof.began >= proof.look_at {
                     proven.push(slot);
                 } else {

@@ -45,11 +45,12 @@ impl Client {
     }
 
     async fn ask(&mut self, node: usize) {
-        let Mix { reads, flushes, pipelines, .. } = self.world.plan.theme.mix;
+        let Mix { reads, flushes, pipelines, brief, .. } = self.world.plan.theme.mix;
         match self.chance.within(0..100) {
             drawn if drawn < reads => self.read(node).await,
             drawn if drawn < reads + flushes => self.flush(node).await,
             drawn if drawn < reads + flushes + pipelines => self.write_several(node).await,
+            drawn if drawn < reads + flushes + pipelines + brief => self.write_briefly(node).await,
             _ => self.write(node).await,
         }
     }
@@ -71,6 +72,18 @@ impl Client {
             reply.map_or(Reply::Died, |mut replies| replies.remove(0))
         };
         world.history.record((self.number, node), &key, Action::Write(value), ask).await;
+    }
+
+    /// A value, and its end by way of another node.
+    async fn write_briefly(&mut self, node: usize) {
+        let world = Arc::clone(&self.world);
+        let (key, other) = (self.key(), self.chance.index(usize::from(world.plan.nodes)));
+        self.written += 1;
+        let value = Some(format!("c{}v{}", self.number, self.written));
+        for (node, value) in [(node, value), (other, None)] {
+            let ask = async { world.cluster.batch(node, vec![cluster::write(&key, value.as_deref())]).await.remove(0) };
+            world.history.record((self.number, node), &key, Action::Write(value.clone()), ask).await;
+        }
     }
 
     /// A pipeline.

@@ -5,6 +5,8 @@
 //! meets none of them often. So each seed draws a theme, which keeps to few kinds of faults, few keys and a rhythm in
 //! which they coincide.
 
+use ringkv::config::ClusterConfig;
+
 use crate::support::chance::Chance;
 use crate::troubles::{Event, Troubles};
 
@@ -14,7 +16,7 @@ pub(crate) type Quorum = (u16, u16, u16);
 /// Clocks are off by less than this, in milliseconds.
 pub(crate) const SKEW_MS_MAX: u64 = 180_000;
 /// Just enough for two clocks that are off as far as can be, in opposite directions.
-pub(crate) const DRIFT_MS_MAX: u64 = 2 * SKEW_MS_MAX + 1_000;
+const DRIFT_MS_MAX: u64 = 2 * SKEW_MS_MAX + 1_000;
 
 /// What may be drawn. Lists are drawn from evenly; what stands twice is drawn twice as often.
 pub(crate) struct Theme {
@@ -42,6 +44,8 @@ pub(crate) struct Theme {
     pub(crate) hold_ups_ms: &'static [u64],
     /// Kinds of faults, and how many of a hundred seeds have each.
     kinds: &'static [(u64, &'static [Event])],
+    /// Hints live, and clocks differ, so little that tombstones may go while the seed lasts.
+    pub(crate) forgets_soon: bool,
     /// Whether one node stands out.
     odd_one: OddOne,
 }
@@ -67,13 +71,15 @@ pub(crate) struct Mix {
     pub(crate) reads: u64,
     pub(crate) flushes: u64,
     pub(crate) pipelines: u64,
+    /// Values that are deleted at once, by way of another node.
+    pub(crate) brief: u64,
     /// Of the writes.
     pub(crate) deletes: u64,
     /// Of the writes: clients that do not wait for the answer.
     pub(crate) hang_ups: u64,
 }
 
-const MIX: Mix = Mix { reads: 40, flushes: 5, pipelines: 15, deletes: 25, hang_ups: 10 };
+const MIX: Mix = Mix { reads: 40, flushes: 5, pipelines: 15, brief: 0, deletes: 25, hang_ups: 10 };
 
 const FAULTS: &[Event] = &[Troubles::choose_faults, Troubles::choose_faults];
 const LOSS: &[Event] = &[Troubles::lose_some];
@@ -86,10 +92,12 @@ const BOUNCES: &[Event] = &[Troubles::bounce, Troubles::bounce];
 const FREEZES: &[Event] = &[Troubles::freeze, Troubles::thaw];
 const HEALS: &[Event] = &[Troubles::heal];
 const ROLLS: &[Event] = &[Troubles::roll, Troubles::roll, Troubles::roll];
+const ABSENCES: &[Event] = &[Troubles::isolate, Troubles::heal];
+const DEBTS: &[Event] = &[Troubles::be_owed, Troubles::be_owed];
 const TURNS: &[Event] = &[Troubles::turn_odd_one];
 
 /// What a seed draws its theme from.
-pub(crate) static THEMES: [Theme; 10] = [
+pub(crate) static THEMES: [Theme; 12] = [
     Theme {
         name: "a bit of everything",
         shares: 1,
@@ -115,6 +123,7 @@ pub(crate) static THEMES: [Theme; 10] = [
         delays_ms: &[1, 10, 80],
         hold_ups_ms: &[150],
         kinds: &[(60, FAULTS), (60, DELAYS), (60, CUTS), (60, CRASHES), (60, FREEZES)],
+        forgets_soon: false,
         odd_one: OddOne::None,
     },
     Theme {
@@ -141,6 +150,7 @@ pub(crate) static THEMES: [Theme; 10] = [
         delays_ms: &[1, 1, 10],
         hold_ups_ms: &[30],
         kinds: &[(100, BOUNCES), (80, ROLLS), (50, CRASHES), (40, CUTS), (20, FAULTS), (30, DELAYS)],
+        forgets_soon: false,
         odd_one: OddOne::None,
     },
     Theme {
@@ -158,6 +168,7 @@ pub(crate) static THEMES: [Theme; 10] = [
         delays_ms: &[1],
         hold_ups_ms: &[30],
         kinds: &[(100, ROLLS), (50, HEALS)],
+        forgets_soon: false,
         odd_one: OddOne::None,
     },
     Theme {
@@ -169,12 +180,13 @@ pub(crate) static THEMES: [Theme; 10] = [
         clients: 3..6,
         calls: 30..70,
         hurries_ms: &[20, 60, 150],
-        mix: Mix { reads: 35, flushes: 1, pipelines: 5, deletes: 10, hang_ups: 2 },
+        mix: Mix { reads: 35, flushes: 1, pipelines: 5, brief: 0, deletes: 10, hang_ups: 2 },
         calms_ms: &[200, 800, 1_500],
         pulses: 60,
         delays_ms: &[1, 10],
         hold_ups_ms: &[150, 350],
         kinds: &[(50, LATE), (50, LOSS), (90, BOUNCES), (20, FAULTS), (20, DELAYS), (20, CUTS), (20, FREEZES)],
+        forgets_soon: false,
         odd_one: OddOne::Busy,
     },
     Theme {
@@ -186,12 +198,13 @@ pub(crate) static THEMES: [Theme; 10] = [
         clients: 3..6,
         calls: 20..50,
         hurries_ms: &[500, 1_500],
-        mix: Mix { reads: 45, flushes: 0, pipelines: 0, deletes: 5, hang_ups: 0 },
+        mix: Mix { reads: 45, flushes: 0, pipelines: 0, brief: 0, deletes: 5, hang_ups: 0 },
         calms_ms: &[800, 2_000],
         pulses: 90,
         delays_ms: &[1],
         hold_ups_ms: &[30],
         kinds: &[(100, BOUNCES)],
+        forgets_soon: false,
         odd_one: OddOne::Refusing,
     },
     Theme {
@@ -209,6 +222,7 @@ pub(crate) static THEMES: [Theme; 10] = [
         delays_ms: &[1, 10, 80, 150],
         hold_ups_ms: &[100],
         kinds: &[(80, DELAYS), (50, ONE_WAY_CUTS), (40, CUTS), (40, ROLLS), (30, FAULTS), (20, BOUNCES)],
+        forgets_soon: false,
         odd_one: OddOne::Fast,
     },
     Theme {
@@ -220,12 +234,13 @@ pub(crate) static THEMES: [Theme; 10] = [
         clients: 4..9,
         calls: 15..40,
         hurries_ms: &[5, 30, 80],
-        mix: Mix { reads: 55, flushes: 2, pipelines: 2, deletes: 5, hang_ups: 5 },
+        mix: Mix { reads: 55, flushes: 2, pipelines: 2, brief: 0, deletes: 5, hang_ups: 5 },
         calms_ms: &[100, 300],
         pulses: 30,
         delays_ms: &[20, 50, 95],
         hold_ups_ms: &[50],
         kinds: &[(100, DELAYS), (15, ONE_WAY_CUTS), (15, FAULTS)],
+        forgets_soon: false,
         odd_one: OddOne::Fast,
     },
     Theme {
@@ -243,6 +258,7 @@ pub(crate) static THEMES: [Theme; 10] = [
         delays_ms: &[1, 10, 80],
         hold_ups_ms: &[150],
         kinds: &[(100, ONE_WAY_CUTS), (60, DELAYS), (60, FREEZES), (30, FAULTS)],
+        forgets_soon: false,
         odd_one: OddOne::None,
     },
     Theme {
@@ -254,13 +270,50 @@ pub(crate) static THEMES: [Theme; 10] = [
         clients: 1..4,
         calls: 30..70,
         hurries_ms: &[2_000],
-        mix: Mix { reads: 65, flushes: 0, pipelines: 0, deletes: 10, hang_ups: 0 },
+        mix: Mix { reads: 65, flushes: 0, pipelines: 0, brief: 0, deletes: 10, hang_ups: 0 },
         calms_ms: &[60, 200],
         pulses: 85,
         delays_ms: &[1, 10, 40],
         hold_ups_ms: &[30],
         kinds: &[(100, TURNS), (15, DELAYS)],
+        forgets_soon: false,
         odd_one: OddOne::Slow,
+    },
+    Theme {
+        name: "deletes while somebody is away",
+        shares: 1,
+        settings: &[(3, (3, 2, 2)), (3, (3, 2, 1)), (5, (3, 2, 2))],
+        skews_ms: &[1, 100],
+        keys: 4..10,
+        clients: 2..4,
+        calls: 10..20,
+        hurries_ms: &[2_500, 4_000],
+        mix: Mix { reads: 15, flushes: 1, pipelines: 5, brief: 45, deletes: 30, hang_ups: 2 },
+        calms_ms: &[12_000],
+        pulses: 30,
+        delays_ms: &[1],
+        hold_ups_ms: &[30],
+        kinds: &[(100, ABSENCES)],
+        forgets_soon: true,
+        odd_one: OddOne::None,
+    },
+    Theme {
+        name: "hints of what was deleted",
+        shares: 1,
+        settings: &[(5, (3, 2, 2)), (5, (3, 2, 2)), (5, (3, 2, 1))],
+        skews_ms: &[1, 100],
+        keys: 10..20,
+        clients: 2..4,
+        calls: 15..30,
+        hurries_ms: &[3_000, 6_000],
+        mix: Mix { reads: 10, flushes: 0, pipelines: 0, brief: 75, deletes: 30, hang_ups: 0 },
+        calms_ms: &[14_000],
+        pulses: 30,
+        delays_ms: &[1],
+        hold_ups_ms: &[30],
+        kinds: &[(100, DEBTS)],
+        forgets_soon: true,
+        odd_one: OddOne::Busy,
     },
     Theme {
         name: "quorums that do not meet",
@@ -277,6 +330,7 @@ pub(crate) static THEMES: [Theme; 10] = [
         delays_ms: &[1, 10, 80],
         hold_ups_ms: &[150],
         kinds: &[(50, FAULTS), (50, DELAYS), (60, CUTS), (50, BOUNCES), (40, ONE_WAY_CUTS), (40, FREEZES)],
+        forgets_soon: false,
         odd_one: OddOne::None,
     },
 ];
@@ -338,6 +392,16 @@ impl Plan {
                 OddOne::Busy | OddOne::Fast => 40,
                 OddOne::Slow => 65,
             },
+        }
+    }
+
+    /// Applies to the configuration what the theme is about.
+    pub(crate) fn adapt(&self, config: &mut ClusterConfig) {
+        config.max_clock_drift_ms = DRIFT_MS_MAX;
+        if self.theme.forgets_soon {
+            config.max_clock_drift_ms = 400;
+            config.hint_ttl_ms = 300;
+            config.request_timeout_ms = 100;
         }
     }
 

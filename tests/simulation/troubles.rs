@@ -18,14 +18,16 @@ pub(crate) struct Troubles {
     chance: Chance,
     /// The node that [`Self::roll`] has isolated last.
     away: Option<usize>,
-    /// How often [`Self::turn_odd_one`] has come round, and whom the odd one cannot reach since then.
+    /// How often [`Self::turn_odd_one`] or [`Self::be_owed`] has come round, and whom the odd one cannot reach since then.
     turn: usize,
     away_from_odd_one: Vec<usize>,
+    /// Whom the odd one cannot reach since [`Self::be_owed`].
+    creditor: Option<usize>,
 }
 
 impl Troubles {
     pub(crate) fn new(world: Arc<World>, chance: Chance) -> Self {
-        Self { world, chance, away: None, turn: 0, away_from_odd_one: Vec::new() }
+        Self { world, chance, away: None, turn: 0, away_from_odd_one: Vec::new(), creditor: None }
     }
 
     /// Runs until it is dropped.
@@ -37,9 +39,11 @@ impl Troubles {
             self.slow_down(node);
         }
         while !plan.events.is_empty() {
-            tokio::time::sleep(self.chance.millis(0..plan.calm_ms)).await;
+            let calm_ms_min = if plan.theme.forgets_soon { plan.calm_ms / 2 } else { 0 };
+            tokio::time::sleep(self.chance.millis(calm_ms_min..plan.calm_ms)).await;
             // Each meets what the one before has just changed, and what was asked just now.
-            for _ in 0..self.chance.pick(&[1, 1, 2, 3]) {
+            let more: &[u32] = if plan.theme.forgets_soon { &[0] } else { &[1, 1, 2, 3] };
+            for _ in 0..self.chance.pick(more) {
                 self.chance.pick(&plan.events)(&mut self);
                 for _ in 0..self.chance.within(1..4) {
                     if self.chance.happens(plan.theme.pulses) {
@@ -191,20 +195,35 @@ impl Troubles {
         let Some(odd_one) = self.world.plan.odd_one else { return };
         self.heal();
         let others: Vec<_> = self.cluster().indices().filter(|&node| node != odd_one).collect();
-        match self.turn % 3 {
-            0 => self.away_from_odd_one.clear(),
-            1 => self.away_from_odd_one = others.into_iter().filter(|_| self.chance.happens(50)).collect(),
-            _ => {
-                self.away_from_odd_one =
-                    others.into_iter().filter(|node| !self.away_from_odd_one.contains(node)).collect();
-            }
-        }
+        self.away_from_odd_one = match self.turn % 3 {
+            0 => Vec::new(),
+            1 => others.into_iter().filter(|_| self.chance.happens(50)).collect(),
+            _ => others.into_iter().filter(|node| !self.away_from_odd_one.contains(node)).collect(),
+        };
         for other in self.away_from_odd_one.clone() {
             self.note(format!("cut {odd_one} <-> {other}"));
             self.cluster().network.cut(index(odd_one), index(other));
         }
         if self.turn % 3 != 1 {
             self.bounce_node(odd_one);
+        }
+        self.turn += 1;
+    }
+
+    /// The odd one is cut off from another node, which it will owe what it writes. Next that node forgets, and what it has
+    /// been told to delete with it; then the odd one reaches it again.
+    pub(crate) fn be_owed(&mut self) {
+        let Some(odd_one) = self.world.plan.odd_one else { return };
+        match (self.turn % 3, self.creditor) {
+            (0, _) => {
+                let nodes = self.cluster().config.nodes.len();
+                let creditor = (odd_one + 1 + self.chance.index(nodes - 1)) % nodes;
+                self.note(format!("cut {odd_one} <-> {creditor}"));
+                self.cluster().network.cut(index(odd_one), index(creditor));
+                self.creditor = Some(creditor);
+            }
+            (1, Some(creditor)) => self.bounce_node(creditor),
+            _ => self.heal(),
         }
         self.turn += 1;
     }

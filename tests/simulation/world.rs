@@ -13,7 +13,7 @@ use crate::support::chance::Chance;
 use crate::support::cluster::{Setup, TestCluster, index};
 use crate::support::equality;
 use crate::support::history::{Action, Call, Fate, History, NOBODY};
-use crate::theme::{DRIFT_MS_MAX, Plan};
+use crate::theme::Plan;
 use crate::troubles::Troubles;
 
 /// One cluster, its clients and its fate.
@@ -33,7 +33,7 @@ impl World {
         let plan = Plan::draw(&mut chance);
         history.note(plan.describe());
         let setup = Setup::new(plan.nodes, plan.quorum).seed(chance.next()).skews_ms(&plan.skews_ms);
-        let setup = setup.with(|config| config.max_clock_drift_ms = DRIFT_MS_MAX);
+        let setup = setup.with(|config| plan.adapt(config));
         let keys = (0..plan.keys).map(|number| format!("k{number}")).collect();
         let cluster = setup.start().await;
         let world = Arc::new(Self { plan, cluster, history, keys, pulse: Notify::new() });

@@ -281,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn a_deleted_value_that_is_back_after_all_faults_is_found() {
+        let mut calls = history(&["0-1 set a", "2-3 del", "4-5 get a", "6-7 get a"]);
+        assert_eq!(final_reads_return_the_last_acknowledged(&calls), Ok(()), "until then an old read is allowed");
+        calls[3].client = NOBODY;
+        assert!(final_reads_return_the_last_acknowledged(&calls).is_err());
+        calls[1].fate = Fate::Unknown;
+        assert_eq!(final_reads_return_the_last_acknowledged(&calls), Ok(()), "that delete may never have been");
+    }
+
+    #[test]
     fn the_last_acknowledged_write_or_one_in_flight_may_be_read() {
         for lines in [
             &["0-1 set a", "2-3 get a"][..],

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::mutation::{Mutation, is_on};
 use crate::peer::{PeerReply, RequestBatch};
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
@@ -70,7 +71,8 @@ impl Replica {
 
     /// Which hints may be kept and sent at this moment.
     fn hint_validity(&self) -> Validity {
-        Validity { now: self.wall.now(), ttl_ms: self.config.hint_ttl_ms, flush_mark: self.store.flush_mark() }
+        let ttl_ms = if is_on(Mutation::HintsOutliveTombstones) { u64::MAX } else { self.config.hint_ttl_ms };
+        Validity { now: self.wall.now(), ttl_ms, flush_mark: self.store.flush_mark() }
     }
 }
 
