@@ -14,8 +14,6 @@ pub enum Mutation {
     RetryAtFirstStale,
     /// A coordinator takes STALE for an ack.
     StaleIsAck,
-    /// A version that was answered STALE is not refused from then on.
-    StaleIsForgotten,
     /// A node that is syncing answers reads, from what little it holds.
     SyncingAnswers,
     /// A node that is syncing counts toward W.
@@ -29,8 +27,6 @@ pub enum Mutation {
     ShownIsIgnored,
     /// An open record keeps nothing below it.
     OneRecordPerKey,
-    /// A copy is dropped where an open newer record is shown.
-    NoCopyBelow,
     /// `reverted` is said after N-W+1 confirmations.
     RevertedTooEarly,
     /// A late message brings back what was taken back.
@@ -49,18 +45,16 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 16] = [
         Self::NoStaleRule,
         Self::RetryAtFirstStale,
         Self::StaleIsAck,
-        Self::StaleIsForgotten,
         Self::SyncingAnswers,
         Self::SyncingAcks,
         Self::SyncingConfirmsRevert,
         Self::SyncingCountsForFlush,
         Self::ShownIsIgnored,
         Self::OneRecordPerKey,
-        Self::NoCopyBelow,
         Self::RevertedTooEarly,
         Self::VoidMarkIsIgnored,
         Self::NoStartNumber,

@@ -85,7 +85,7 @@ impl SlotTable {
         let Some(top) = self.shown(key).map(Record::version) else { return };
         match self.pending.standing(key.hash, top, record.version(), context) {
             Standing::Outranked => {}
-            Standing::Below(_) if is_on(Mutation::NoCopyBelow) || is_on(Mutation::OneRecordPerKey) => {}
+            Standing::Below(_) if is_on(Mutation::OneRecordPerKey) => {}
             Standing::Below(at) => self.pending.bury(key.hash, at, record, context),
         }
     }

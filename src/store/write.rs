@@ -93,9 +93,7 @@ impl SlotTable {
         if self.was_newest(key, version, newer) {
             return Written::Applied { prior: self.prior_of_repetition(key.hash, version, is_delete, context) };
         }
-        if !is_on(Mutation::StaleIsForgotten) {
-            self.refuse_from_now_on(key, version, context);
-        }
+        self.refuse_from_now_on(key, version, context);
         Written::Stale(newer)
     }
 
