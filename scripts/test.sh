@@ -65,6 +65,7 @@ main() {
     require_redis_py
     stage format cargo fmt --check
     stage lints cargo clippy --all-targets --locked -- -D warnings
+    stage 'lints of broken rules' cargo clippy --all-targets --features mutations --locked -- -D warnings
     stage documentation env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
     stage tests cargo test --locked
     stage release cargo build --release --locked
