@@ -327,6 +327,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks nothing of memory that the others do not, and takes minutes")]
     fn a_small_part_of_a_large_table_is_found_without_a_look_at_the_rest() {
         let mut table = Table::default();
         let spread = |item: &u32| u64::from(*item).wrapping_mul(0x9E37_79B9_7F4A_7C15);
