@@ -62,16 +62,6 @@ choose_cores() {
     SERVER_CORE=${cores[0]} CLIENT_CORE=${cores[1]}
 }
 
-# In the background, so that Ctrl-C is heeded at once.
-attend() {
-    local status=0
-    "$@" </dev/null &
-    CHILD=$!
-    wait "$CHILD" || status=$?
-    CHILD=''
-    return "$status"
-}
-
 start_redis() {
     local deadline=$((SECONDS + READY_SECONDS_MAX))
     REDIS_PORT=$(free_base_port 1)

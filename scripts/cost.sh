@@ -56,16 +56,6 @@ set_option() {
     esac
 }
 
-# In the background, so that Ctrl-C is heeded at once.
-attend() {
-    local status=0
-    "$@" </dev/null &
-    CHILD=$!
-    wait "$CHILD" || status=$?
-    CHILD=''
-    return "$status"
-}
-
 # config BASE_PORT CLUSTER_LINES SERVER_LINES
 config() {
     local i

@@ -58,16 +58,6 @@ set_option() {
     esac
 }
 
-# In the background, so that Ctrl-C is heeded at once.
-attend() {
-    local status=0
-    "$@" </dev/null &
-    CHILD=$!
-    wait "$CHILD" || status=$?
-    CHILD=''
-    return "$status"
-}
-
 build_load() {
     require_cargo
     (cd "$ROOT" && cargo build --release --locked --example failover_load </dev/null) || die "the build failed, see above"

@@ -254,3 +254,13 @@ require_redis_py() {
     fi
     exec 7>&-
 }
+
+# attend COMMAND...: runs it in the background and waits, so that Ctrl-C is heeded at once; CHILD is its process meanwhile.
+attend() {
+    local status=0
+    "$@" </dev/null &
+    CHILD=$!
+    wait "$CHILD" || status=$?
+    CHILD=''
+    return "$status"
+}
