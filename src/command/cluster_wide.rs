@@ -1,12 +1,15 @@
 //! Commands that wait for the whole cluster: DBSIZE and FLUSHALL.
 
 use crate::codec::reply;
-use crate::coordinator::ConsistentHashingKvStore;
 
+use super::connection::State;
 use super::dispatch::ClusterWide;
+use super::server::Server;
 
 /// Does what `request` asks of the whole cluster and appends the reply to `out`.
-pub(crate) async fn ask_cluster(store: &ConsistentHashingKvStore, request: ClusterWide, out: &mut Vec<u8>) {
+pub(crate) async fn ask_cluster(server: &Server, state: &State, request: ClusterWide, out: &mut Vec<u8>) {
+    let store = &server.store;
+    let _ = state;
     match request {
         ClusterWide::CountKeys => match store.count_keys().await {
             Ok(keys) => reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)),

@@ -12,12 +12,12 @@ use super::client::Client;
 use super::errors::{CommandError, REQUEST_BYTES_MAX};
 use super::reading::{Reading, TimeUnit};
 use super::server::Server;
-use super::spec::{CommandId, Flags};
+use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
 use super::{clients, cluster, connection, info, peering, settings, table};
 
 /// What the session does after a command was dispatched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Flow {
     /// Goes on with the next command.
     Next,
@@ -33,8 +33,8 @@ pub(crate) enum Flow {
     Close,
 }
 
-/// Commands that wait for the whole cluster.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Commands that wait for more than the replicas of their keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ClusterWide {
     /// DBSIZE.
     CountKeys,
@@ -76,7 +76,7 @@ pub(crate) fn dispatch(
     let served = match spec.flags.contains(Flags::INTERNAL) {
         true => peering::dispatch(&mut context, spec),
         false => {
-            context.run(spec.id).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
+            context.run(spec).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
         }
     };
     served.unwrap_or_else(|error| refuse(&error, turn))
@@ -107,9 +107,9 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn run(&mut self, command: CommandId) -> Result<Flow, CommandError> {
+    fn run(&mut self, spec: &'static CommandSpec) -> Result<Flow, CommandError> {
         use CommandId as Id;
-        match command {
+        match spec.id {
             Id::Get => Ok(self.read(Reading::Value)),
             Id::Set => self.write(),
             Id::MGet => Ok(self.read_many()),
@@ -152,8 +152,8 @@ impl Context<'_> {
             Id::ClusterKeySlot => cluster::key_slot(self),
             Id::ClusterCountKeysInSlot => cluster::count_keys_in_slot(self),
             Id::CommandInfo => Ok(self.describe_each()),
-            // COMMAND and the HELPs: what the table alone can answer.
-            _ => self.describe(command),
+            // Updates; else COMMAND and the HELPs: what the table alone can answer.
+            _ => self.update(spec).unwrap_or_else(|| self.describe(spec.id)),
         }
     }
 

@@ -47,6 +47,15 @@ pub enum CommandError {
     /// An argument that had to be a 64-bit integer.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
+    /// The keys of a command that works on all of them at once are in different slots.
+    #[error("CROSSSLOT Keys in request don't hash to the same slot")]
+    CrossSlot,
+    /// A counter would leave the range of 64-bit integers.
+    #[error("ERR increment or decrement would overflow")]
+    IncrementWouldOverflow,
+    /// DECRBY with a number that has no opposite.
+    #[error("ERR decrement would overflow")]
+    DecrementWouldOverflow,
     /// A time to live or point in time that is zero, negative or too far away, for this command.
     #[error("ERR invalid expire time in '{0}' command")]
     InvalidExpireTime(&'static str),

@@ -36,6 +36,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 mod turn;
+mod updates;
 
 pub use client::{Client, ClientDescription, Clients};
 pub use connection::State;

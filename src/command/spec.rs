@@ -13,6 +13,7 @@ pub use super::argument::{Argument, ArgumentKind};
 pub enum CommandId {
     // Keys and values.
     Get, Set, MGet, MSet, StrLen, Del, Unlink, Exists, Type, Ttl, PTtl, ExpireTime, PExpireTime,
+    Incr, Decr, IncrBy, DecrBy,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp,

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::codec::{Protocol, reply};
-use crate::coordinator::{Before, Found, Operation, OperationKind, Outcome, QuorumError};
+use crate::coordinator::{Before, Found, Operation, OperationKind, Outcome, QuorumError, UpdateOrder};
 use crate::ring::Slot;
 use crate::time::UnixMs;
 
@@ -35,6 +35,8 @@ pub(crate) enum Fold {
     Deleted,
     /// Writes: `OK` once all are done.
     Stored,
+    /// The next update: its reply is made already.
+    Updated,
     /// Part of a command with many keys: counts or failures go to [`Turn::tally`], nothing is answered yet.
     Partial(PartialFold),
     /// If one of the following `members` replies is an error, it stands for all bytes up to `until`.
@@ -85,6 +87,8 @@ pub struct Turn {
     pub(crate) out: Vec<u8>,
     notes: Vec<Note>,
     operations: Vec<Operation>,
+    /// Their order is kept, yet they run beside the operations.
+    updates: Vec<UpdateOrder>,
     /// The slots of the reads and of the writes among the operations.
     read_slots: Vec<Slot>,
     write_slots: Vec<Slot>,
@@ -105,6 +109,12 @@ impl Turn {
     pub(crate) fn write(&mut self, slot: Slot, key: Bytes, value: Option<Bytes>, expires_at: Option<UnixMs>) {
         self.write_slots.push(slot);
         self.operations.push(Operation { slot, key, kind: OperationKind::Write { value, expires_at } });
+    }
+
+    /// Launches an update; its reply belongs here.
+    pub(crate) fn update(&mut self, order: UpdateOrder) {
+        self.note(0, Fold::Updated, order.protocol);
+        self.updates.push(order);
     }
 
     /// Notes that a reply belongs here, folded from the last `operations` operations launched.
@@ -131,17 +141,27 @@ impl Turn {
 
     /// Whether a write of `slot` was launched in this turn: a read of it has to wait for that.
     pub(crate) fn has_write_of(&self, slot: Slot) -> bool {
-        self.write_slots.contains(&slot)
+        self.write_slots.contains(&slot) || self.has_update_of(slot)
     }
 
     /// Whether a read of `slot` was launched in this turn: a write of it has to wait for that.
     pub(crate) fn has_read_of(&self, slot: Slot) -> bool {
-        self.read_slots.contains(&slot)
+        self.read_slots.contains(&slot) || self.has_update_of(slot)
+    }
+
+    /// Whether an update of `slot` may be launched: what was launched before it is not ordered with it, unless it is an
+    /// update, too.
+    pub(crate) fn may_update(&self, slot: Slot) -> bool {
+        !self.read_slots.contains(&slot) && !self.write_slots.contains(&slot)
+    }
+
+    fn has_update_of(&self, slot: Slot) -> bool {
+        self.updates.iter().any(|update| update.slot == slot)
     }
 
     /// How many more operations fit into this turn.
     pub(crate) fn room(&self) -> usize {
-        OPERATIONS_MAX.saturating_sub(self.operations.len())
+        OPERATIONS_MAX.saturating_sub(self.operations.len() + self.updates.len())
     }
 
     /// Whether the turn should end before the next command.
@@ -157,8 +177,14 @@ impl Turn {
         std::mem::replace(&mut self.operations, as_many_again)
     }
 
-    /// Puts the replies together from what was known at once and the outcomes of what was launched, in order.
-    pub(crate) fn finish(&mut self, outcomes: Vec<Outcome>) {
+    /// What has to be launched as updates.
+    pub(crate) fn take_updates(&mut self) -> Vec<UpdateOrder> {
+        std::mem::take(&mut self.updates)
+    }
+
+    /// Puts the replies together from what was known at once and the outcomes of what was launched, in order; `updated` are
+    /// the updates' replies.
+    pub(crate) fn finish(&mut self, outcomes: Vec<Outcome>, updated: Vec<Bytes>) {
         if self.notes.is_empty() {
             return;
         }
@@ -167,11 +193,16 @@ impl Turn {
         let known = std::mem::take(&mut self.out);
         let out = Vec::with_capacity(known.len() + self.notes.len() * SHORT_REPLY_BYTES);
         let mut assembly = Assembly { known, used: 0, out };
-        let mut outcomes = outcomes.into_iter();
+        let (mut outcomes, mut updated) = (outcomes.into_iter(), updated.into_iter());
         let as_many_again = Vec::with_capacity(self.notes.len());
         let mut notes = std::mem::replace(&mut self.notes, as_many_again).into_iter();
         while let Some(note) = notes.next() {
             assembly.copy_until(note.at);
+            if note.fold == Fold::Updated {
+                let reply = updated.next().expect("each update has a reply");
+                assembly.out.extend_from_slice(&reply);
+                continue;
+            }
             let Fold::Whole { until, members } = note.fold else {
                 fold(&note, &mut outcomes, &mut self.tally, &mut assembly.out);
                 continue;
@@ -235,7 +266,7 @@ fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut T
             }
         }
         Fold::Partial(part) => add_up(part, outcomes, tally),
-        Fold::Whole { .. } => unreachable!("wholes do not nest"),
+        Fold::Updated | Fold::Whole { .. } => unreachable!("an update is no outcome, and wholes do not nest"),
     }
 }
 

@@ -17,6 +17,7 @@ mod quorum;
 mod read;
 mod read_repair;
 mod roster;
+mod update;
 mod write;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use read_repair::ReadRepair;
 pub use flight::Flight;
 pub use quorum::Quorum;
 pub use read::Found;
+pub use update::{Change, Changes, Held, Rule, UpdateOrder, UpdateWords, Work};
 pub use write::Before;
 
 /// What a client wants of one key.

@@ -59,7 +59,7 @@ struct Session<'a> {
 }
 
 /// Why a turn ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum TurnEnd {
     /// No whole command is left.
     Drained,
@@ -147,16 +147,22 @@ impl<'a> Session<'a> {
     /// Dispatches what has arrived, waits for what that launched, and sends the replies.
     async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
         self.turn.out = buffers::take_out();
-        let end = self.fill_turn();
+        let mut end = self.fill_turn();
         let store = &self.server.store;
         let operations = self.turn.take_operations();
         let outcomes = match operations.is_empty() {
             true => Vec::new(),
             false => store.launch(operations, store.replica.wall.now()).settle().await,
         };
-        self.turn.finish(outcomes);
+        let updates = self.turn.take_updates();
+        let updated = match updates.is_empty() {
+            true => Vec::new(),
+            false => store.update(updates).await,
+        };
+        self.turn.finish(outcomes, updated);
         if let TurnEnd::Await(request) = end {
-            command::ask_cluster(store, request, &mut self.turn.out).await;
+            command::ask_cluster(self.server, &self.state, request, &mut self.turn.out).await;
+            end = TurnEnd::Busy;
         }
         let out = std::mem::take(&mut self.turn.out);
         Statistics::add(&self.server.statistics.output_bytes, out.len());

@@ -18,6 +18,7 @@ mod counts;
 mod decide;
 mod digest;
 mod dirty;
+mod edit;
 mod open;
 mod outcome;
 mod pending;
@@ -46,6 +47,7 @@ use crate::version::{Hlc, StartNumber, Version};
 
 pub use counts::StoreCounts;
 pub use digest::{Listed, Page, SlotDigest};
+pub use edit::SlotEditor;
 pub use outcome::{Copied, Lookup, Prior, Reverted, Written};
 pub use record::Record;
 pub use slot_table::Debris;

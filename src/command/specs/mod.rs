@@ -8,6 +8,7 @@
 mod client;
 mod cluster;
 mod connection;
+mod counters;
 mod data;
 mod internal;
 mod server;
@@ -16,6 +17,6 @@ use crate::command::spec::CommandSpec;
 
 /// Every command and container, those between nodes too.
 pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
-    let public = [data::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
+    let public = [data::COMMANDS, counters::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
     public.into_iter().chain([internal::COMMANDS]).flatten()
 }

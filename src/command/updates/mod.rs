@@ -1,0 +1,124 @@
+//! Commands whose outcome depends on what a key holds: the table of their rules, and the way from a request to one.
+//!
+//! A rule is a plain function of the command's words and what its keys hold; [`crate::coordinator`] sees to it that nothing
+//! comes in between. What is wrong with the words is found by the rule, too, so that there is one place for each
+//! command and errors come in Redis' order. Nothing changes where a rule reports an error.
+
+mod counters;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::codec::reply;
+use crate::coordinator::{Change, Held, UpdateOrder, UpdateWords, Work};
+use crate::ring::Slot;
+use crate::time::UnixMs;
+
+use super::dispatch::{Context, Flow};
+use super::errors::CommandError;
+use super::spec::{CommandId, CommandSpec};
+use super::table;
+
+/// What one update does to its keys.
+type Effect = fn(&mut Work<'_>) -> Result<(), CommandError>;
+
+/// What this command does to its keys, if it is an update.
+fn effect_of(command: CommandId) -> Option<Effect> {
+    use CommandId as Id;
+    Some(match command {
+        Id::Incr => counters::incr,
+        Id::Decr => counters::decr,
+        Id::IncrBy => counters::incr_by,
+        Id::DecrBy => counters::decr_by,
+        _ => return None,
+    })
+}
+
+/// The rule of all updates: finds the command's own by its name.
+fn rule(work: &mut Work<'_>) {
+    let effect = table::resolve(work.args.iter().copied())
+        .and_then(|spec| effect_of(spec.id).ok_or_else(|| CommandError::unknown_command(work.args[0], [])));
+    if let Err(error) = effect.and_then(|effect| effect(work)) {
+        work.changes.clear();
+        reply::error(work.out, &error.to_string());
+    }
+}
+
+impl Context<'_> {
+    /// Serves a command that reads and writes its keys in one step; `None` if `spec` is not such a command.
+    pub(super) fn update(&mut self, spec: &CommandSpec) -> Option<Result<Flow, CommandError>> {
+        effect_of(spec.id)?;
+        let keys = spec.keys?;
+        let request = self.request;
+        let positions: SmallVec<[usize; 4]> = keys.positions(request.len()).collect();
+        let slot = self.first_slot();
+        if positions[1..].iter().any(|&position| Slot::of_key(request.arg(position)) != slot) {
+            return Some(Err(CommandError::CrossSlot));
+        }
+        if !self.turn.may_update(slot) {
+            return Some(Ok(Flow::Barrier));
+        }
+        let args: SmallVec<[&[u8]; 8]> = request.args().collect();
+        let key_args: SmallVec<[&[u8]; 4]> = positions.iter().map(|&position| args[position]).collect();
+        let (store, protocol, now) = (&self.server.store, self.state.protocol, self.now);
+        let words = UpdateWords { slot, keys: &key_args, args: &args, protocol, rule };
+        if !store.update_here(&words, now, &mut self.turn.out) {
+            self.turn.update(UpdateOrder {
+                slot,
+                keys: positions.iter().map(|&position| request.bytes(position)).collect(),
+                args: (0..request.len()).map(|index| request.bytes(index)).collect(),
+                protocol,
+                rule,
+            });
+        }
+        Some(Ok(Flow::Next))
+    }
+}
+
+/// What rules say, in Redis' words and shapes.
+pub(super) trait Reply {
+    /// What the first key holds.
+    fn first(&self) -> Option<Held<'_>>;
+    /// The key at `position` holds this from now on.
+    fn put(&mut self, position: usize, value: impl Into<Bytes>, expires_at: Option<UnixMs>);
+    /// The key at `position` holds nothing any more.
+    fn delete(&mut self, position: usize);
+    /// Answers with an integer.
+    fn integer(&mut self, number: i64);
+    /// Answers with a bulk string.
+    fn bulk(&mut self, bytes: &[u8]);
+    /// Answers nil.
+    fn null(&mut self);
+    /// Answers `OK`.
+    fn ok(&mut self);
+}
+
+impl Reply for Work<'_> {
+    fn first(&self) -> Option<Held<'_>> {
+        self.held.first().copied().flatten()
+    }
+
+    fn put(&mut self, position: usize, value: impl Into<Bytes>, expires_at: Option<UnixMs>) {
+        self.changes.push((position, Change::Put { value: value.into(), expires_at }));
+    }
+
+    fn delete(&mut self, position: usize) {
+        self.changes.push((position, Change::Delete));
+    }
+
+    fn integer(&mut self, number: i64) {
+        reply::integer(self.out, number);
+    }
+
+    fn bulk(&mut self, bytes: &[u8]) {
+        reply::bulk(self.out, bytes);
+    }
+
+    fn null(&mut self) {
+        reply::null(self.out, self.protocol);
+    }
+
+    fn ok(&mut self) {
+        reply::simple(self.out, "OK");
+    }
+}
