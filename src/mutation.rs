@@ -41,11 +41,15 @@ pub enum Mutation {
     TombstonesByAge,
     /// Hints are sent however old they are.
     HintsOutliveTombstones,
+    /// A replica that has answered an update takes older writes all the same.
+    PromiseIsIgnored,
+    /// A replica takes an update's write over one that the update has not seen.
+    BaseIsIgnored,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::NoStaleRule,
         Self::RetryAtFirstStale,
         Self::StaleIsAck,
@@ -62,6 +66,8 @@ impl Mutation {
         Self::FlushByOwnClock,
         Self::TombstonesByAge,
         Self::HintsOutliveTombstones,
+        Self::PromiseIsIgnored,
+        Self::BaseIsIgnored,
     ];
 }
 

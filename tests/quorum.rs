@@ -21,6 +21,8 @@ mod reads;
 #[path = "quorum/restarts.rs"]
 mod restarts;
 mod support;
+#[path = "quorum/updates.rs"]
+mod updates;
 #[path = "quorum/writes.rs"]
 mod writes;
 

@@ -43,6 +43,7 @@ pub use connection::State;
 pub use refusals::Refusals;
 pub use server::{Server, Statistics};
 pub use turn::Turn;
+pub use updates::parse_update;
 
 pub(crate) use cluster_wide::ask_cluster;
 pub(crate) use dispatch::{ClusterWide, Flow, Order, dispatch};

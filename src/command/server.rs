@@ -1,6 +1,7 @@
 //! What commands work with: the parts of one node, as one sees them from a session.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::ServerConfig;
@@ -37,7 +38,7 @@ impl Statistics {
 /// One node, from a command's point of view.
 pub struct Server {
     /// The keys, wherever they are.
-    pub store: ConsistentHashingKvStore,
+    pub store: Arc<ConsistentHashingKvStore>,
     /// What this node decides for itself.
     pub settings: ServerConfig,
     /// The file that describes the cluster, as an absolute path; `None` for a node without one.

@@ -28,6 +28,7 @@ pub enum CommandId {
     ClusterShards, ClusterSlots,
     // Between nodes.
     RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
+    RPrepare, RAccept, RBase, RCall, RDone,
 }
 
 /// The group under which the documentation files a command.

@@ -104,7 +104,7 @@ impl Bench {
         let peers = Arc::new(Links(cluster.nodes.iter().map(|_| AtomicBool::new(false)).collect()));
         let replica = Arc::new(Replica::new(cluster, NodeIndex(0), WallClock::System));
         let server = Server {
-            store: ConsistentHashingKvStore::new(replica, Arc::<Links>::clone(&peers)),
+            store: Arc::new(ConsistentHashingKvStore::new(replica, Arc::<Links>::clone(&peers))),
             settings: ServerConfig::default(),
             config_file: None,
             clients: Clients::default(),

@@ -1,5 +1,7 @@
 //! Peers' answers in the words of the state machines, and their outcomes in the words of the coordinator's callers.
 
+use super::journey::Ending;
+use super::prepare::{PrepareAnswer, PrepareOutcome};
 use super::read::{Found, ReadAnswer, ReadOutcome, WriteBackAnswer};
 use super::write::{Before, WriteAnswer, WriteOutcome};
 use super::{Outcome, Quorum, QuorumError};
@@ -12,6 +14,7 @@ pub(super) fn write_answer(answer: Result<PeerReply, LinkFault>) -> WriteAnswer 
         Ok(PeerReply::Prior { version, live }) => WriteAnswer::Acked(Before { version, live }),
         Ok(PeerReply::Stale(_)) if is_on(Mutation::StaleIsAck) => WriteAnswer::Acked(Before::default()),
         Ok(PeerReply::Stale(newer)) => WriteAnswer::Stale(newer),
+        Ok(PeerReply::Promised(ballot)) => WriteAnswer::Promised(ballot),
         Ok(other) => WriteAnswer::Uncounted(refusal(&other)),
         Err(fault) if !fault.was_sent() => WriteAnswer::Unsent,
         Err(fault) => WriteAnswer::Lost(fault.to_string()),
@@ -38,6 +41,27 @@ pub(super) fn read_answer(answer: Result<PeerReply, LinkFault>) -> ReadAnswer {
     }
 }
 
+pub(super) fn prepare_answer(answer: Result<PeerReply, LinkFault>) -> PrepareAnswer {
+    match answer {
+        Ok(PeerReply::Promised(ballot)) => PrepareAnswer::Promised(ballot),
+        other => match read_answer(other) {
+            ReadAnswer::Missing => PrepareAnswer::Shows(None),
+            ReadAnswer::Found(found) => PrepareAnswer::Shows(Some(found)),
+            ReadAnswer::Uncounted(_) => PrepareAnswer::Uncounted,
+        },
+    }
+}
+
+pub(super) fn prepare_outcome(outcome: PrepareOutcome) -> Ending {
+    match outcome {
+        PrepareOutcome::Promised(prepared) => Ending::Prepared(prepared),
+        PrepareOutcome::Outrun(ballot) => Ending::Outrun(ballot),
+        PrepareOutcome::TooFew { answers, needed } => {
+            Outcome::Failed(QuorumError::TooFewForWrite { reachable: answers, needed }).into()
+        }
+    }
+}
+
 pub(super) fn write_back_answer(answer: Result<PeerReply, LinkFault>) -> WriteBackAnswer {
     match answer {
         Ok(PeerReply::Ok) => WriteBackAnswer::Held,
@@ -52,6 +76,7 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
     match reply {
         PeerReply::Syncing => "a replica is syncing".to_owned(),
         PeerReply::Kept => "a replica could not take the write back any more".to_owned(),
+        PeerReply::Promised(_) => "an update is under way".to_owned(),
         PeerReply::Void => "a replica had taken the write back before".to_owned(),
         PeerReply::Drift(text) | PeerReply::Refused(text) => text.clone(),
         PeerReply::Ok
@@ -65,14 +90,16 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
     }
 }
 
-pub(super) fn write_outcome(outcome: WriteOutcome, needed: u16) -> Outcome {
-    match outcome {
+pub(super) fn write_outcome(outcome: WriteOutcome, needed: u16) -> Ending {
+    let outcome = match outcome {
         WriteOutcome::Acked(before) => Outcome::Written(before),
+        WriteOutcome::Outrun(above) => return Ending::Outrun(above),
         WriteOutcome::Reverted { acks, reason } => Outcome::Failed(QuorumError::Reverted { acks, needed, reason }),
         WriteOutcome::Indeterminate { acks, reason } => {
             Outcome::Failed(QuorumError::Indeterminate { acks, needed, reason })
         }
-    }
+    };
+    outcome.into()
 }
 
 pub(super) fn read_outcome(outcome: ReadOutcome, quorum: Quorum) -> Outcome {

@@ -1,22 +1,34 @@
 //! One operation of a batch on its way: its key, and how far it has come.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::prepare::{PrepareProgress, Prepared};
 use super::quorum::Quorum;
-use super::read::ReadProgress;
+use super::read::{Found, ReadProgress};
 use super::write::WriteProgress;
 use super::{ConsistentHashingKvStore, Operation, OperationKind, Outcome};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
+use crate::version::Version;
 
 /// One operation of a batch.
 pub(super) struct Passenger {
     pub(super) slot: Slot,
     pub(super) key: Bytes,
     pub(super) journey: Journey,
+}
+
+/// Under which an update writes.
+pub(super) struct Terms {
+    /// The version of its write, which the replicas have promised.
+    pub(super) ballot: Version,
+    /// The newest version that it has seen.
+    pub(super) base: Version,
+    /// That record, if replicas may lack it.
+    pub(super) seen: Option<Found>,
+    /// Which replicas, by their place in the preference list, are known to show it.
+    pub(super) holders: SmallVec<[bool; 5]>,
 }
 
 /// How far an operation has come.
@@ -30,12 +42,34 @@ pub(super) enum Journey {
         progress: WriteProgress,
         value: Option<Bytes>,
         expires_at: Option<UnixMs>,
+        /// Under which an update writes.
+        terms: Option<Box<Terms>>,
+    },
+    /// An update asks.
+    Prepare {
+        progress: Box<PrepareProgress>,
     },
     /// Refused for now by a stale quorum, and a later write of the same key in this batch stands in for it.
     Overtaken {
         by: usize,
     },
-    Ended(Outcome),
+    Ended(Ending),
+}
+
+/// How an operation ended.
+pub(super) enum Ending {
+    /// As a client is told.
+    Outcome(Outcome),
+    /// The first round of an update: what it has seen.
+    Prepared(Prepared),
+    /// An update was taken back, or did not begin, for this version or ballot was in its way: it may begin again above it.
+    Outrun(Version),
+}
+
+impl From<Outcome> for Ending {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome(outcome)
+    }
 }
 
 impl Journey {
@@ -43,7 +77,7 @@ impl Journey {
     pub(super) fn value(&self) -> Option<&Bytes> {
         match self {
             Self::Write { value, .. } => value.as_ref(),
-            Self::Read { .. } | Self::Overtaken { .. } | Self::Ended(_) => None,
+            Self::Read { .. } | Self::Prepare { .. } | Self::Overtaken { .. } | Self::Ended(_) => None,
         }
     }
 }
@@ -58,13 +92,33 @@ impl Passenger {
                 Journey::Read { progress: Box::new(ReadProgress::new(coordinator.quorum, reachable)), order }
             }
             OperationKind::Write { value, expires_at } => {
-                Journey::Write { progress: WriteProgress::new(coordinator.quorum), value, expires_at }
+                Journey::Write { progress: WriteProgress::new(coordinator.quorum), value, expires_at, terms: None }
             }
         };
-        if !coordinator.is_replica(slot) {
-            coordinator.forwarded.fetch_add(1, Ordering::Relaxed);
-        }
+        coordinator.note_forwarded(slot);
         Self { slot, key, journey }
+    }
+
+    /// The first round of an update of `key`.
+    pub(super) fn prepare(coordinator: &ConsistentHashingKvStore, slot: Slot, key: Bytes) -> Self {
+        let progress = Box::new(PrepareProgress::new(coordinator.quorum));
+        Self { slot, key, journey: Journey::Prepare { progress } }
+    }
+
+    /// The second round: the write that follows from what was seen.
+    pub(super) fn accept(
+        coordinator: &ConsistentHashingKvStore,
+        slot: Slot,
+        key: Bytes,
+        (value, expires_at): (Option<Bytes>, Option<UnixMs>),
+        prepared: Prepared,
+    ) -> Self {
+        let base = prepared.base();
+        let is_agreed = prepared.held_by() >= usize::from(coordinator.quorum.update());
+        let Prepared { ballot, newest, holders } = prepared;
+        let terms = Terms { ballot, base, seen: newest.filter(|_| !is_agreed), holders };
+        let progress = WriteProgress::of_update(coordinator.quorum);
+        Self { slot, key, journey: Journey::Write { progress, value, expires_at, terms: Some(Box::new(terms)) } }
     }
 
     /// A read of all replicas within reach, which leaves the newest record on each. `None` if there is nothing to
@@ -79,12 +133,20 @@ impl Passenger {
     }
 
     /// How it ended.
-    pub(super) fn outcome(self) -> Outcome {
+    pub(super) fn ending(self) -> Ending {
         match self.journey {
-            Journey::Ended(outcome) => outcome,
-            Journey::Read { .. } | Journey::Write { .. } | Journey::Overtaken { .. } => {
+            Journey::Ended(ending) => ending,
+            Journey::Read { .. } | Journey::Write { .. } | Journey::Prepare { .. } | Journey::Overtaken { .. } => {
                 unreachable!("the batch has settled")
             }
+        }
+    }
+
+    /// How it ended, if it is no part of an update.
+    pub(super) fn outcome(ending: Ending) -> Outcome {
+        match ending {
+            Ending::Outcome(outcome) => outcome,
+            Ending::Prepared(_) | Ending::Outrun(_) => unreachable!("only updates end so"),
         }
     }
 }

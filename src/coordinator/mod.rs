@@ -13,6 +13,7 @@ mod journey;
 mod mail;
 mod open_writes;
 mod outbox;
+mod prepare;
 mod quorum;
 mod read;
 mod read_repair;
@@ -35,11 +36,14 @@ use crate::version::Version;
 
 use open_writes::OpenWrites;
 use read_repair::ReadRepair;
+use update::UpdateQueue;
 
 pub use flight::Flight;
 pub use quorum::Quorum;
 pub use read::Found;
 pub use update::{Change, Changes, Held, Rule, UpdateOrder, UpdateWords, Work};
+pub use update::{ParseUpdate, run as run_updates};
+
 pub use write::Before;
 
 /// What a client wants of one key.
@@ -149,6 +153,8 @@ pub struct ConsistentHashingKvStore {
     gate: Mutex<OpenWrites>,
     /// Operations for which another node had to be asked because this one is no replica of the key.
     forwarded: AtomicU64,
+    /// Updates of which this node is the home.
+    updates: UpdateQueue,
     /// Reads of one replica that are to be compared with the others.
     read_repair: ReadRepair,
 }
@@ -162,7 +168,15 @@ impl ConsistentHashingKvStore {
             Quorum { replicas: config.replication_factor, write: config.write_quorum, read: config.read_quorum };
         let is_compared = config.read_quorum == 1 && config.replication_factor > 1;
         let read_repair = ReadRepair::new(if is_compared { config.read_repair_chance } else { 0.0 });
-        Self { peers, quorum, gate: Mutex::default(), forwarded: AtomicU64::new(0), read_repair, replica }
+        Self {
+            peers,
+            quorum,
+            gate: Mutex::default(),
+            forwarded: AtomicU64::new(0),
+            updates: UpdateQueue::default(),
+            read_repair,
+            replica,
+        }
     }
 
     /// What is owed to `peer` of the writes that it missed.
@@ -236,6 +250,13 @@ impl ConsistentHashingKvStore {
     #[must_use]
     pub fn launch(&self, operations: Vec<Operation>, now: UnixMs) -> Flight<'_> {
         Flight::launch(self, operations, now)
+    }
+
+    /// Counts an operation for which another node has to be asked because this one is no replica of the key.
+    fn note_forwarded(&self, slot: Slot) {
+        if !self.is_replica(slot) {
+            self.forwarded.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether this node keeps the keys of `slot`.

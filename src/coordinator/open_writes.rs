@@ -5,7 +5,29 @@
 
 use std::collections::VecDeque;
 
+use super::ConsistentHashingKvStore;
 use crate::version::Hlc;
+
+/// A batch's claim on the watermark, for as long as one of its writes may be taken back. What nobody waits for any more
+/// will not be taken back: a claim that is dropped is given up.
+pub(super) struct Claim<'a> {
+    coordinator: &'a ConsistentHashingKvStore,
+    ticket: OpenTicket,
+}
+
+impl<'a> Claim<'a> {
+    pub(super) fn new(coordinator: &'a ConsistentHashingKvStore, ticket: OpenTicket) -> Self {
+        Self { coordinator, ticket }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let lowest_open = self.coordinator.gate.lock().close(&self.ticket);
+        let replica = &self.coordinator.replica;
+        replica.publish_lowest_open(lowest_open, replica.wall.now());
+    }
+}
 
 /// A batch of writes that is open; to be given back with [`OpenWrites::close`] exactly once.
 #[derive(Debug, PartialEq, Eq)]

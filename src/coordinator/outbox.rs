@@ -14,10 +14,19 @@ const MESSAGE_BYTES: usize = 80;
 /// What one message to a replica was about.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    Write { attempt: usize },
+    Write {
+        attempt: usize,
+    },
     Revert,
-    Ask { round: u8 },
-    WriteBack { round: u8 },
+    Ask {
+        round: u8,
+    },
+    WriteBack {
+        round: u8,
+    },
+    Prepare,
+    /// What an update is based on; nobody waits for the answer.
+    Base,
 }
 
 /// One message's place: which operation, which replica of it, which step.

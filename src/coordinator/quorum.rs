@@ -25,6 +25,13 @@ impl Quorum {
         acks + outstanding < self.write
     }
 
+    /// Replicas that an update asks: so many that they meet every write quorum, and that those who lack what they all show
+    /// are too few to refuse it for good.
+    #[must_use]
+    pub fn update(self) -> u16 {
+        (self.replicas - self.write + 1).max(self.write)
+    }
+
     /// Replicas of the others that a restarted node must have heard so that no acknowledged write can be missing.
     #[must_use]
     pub fn catch_up(self) -> u16 {

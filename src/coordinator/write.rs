@@ -31,6 +31,9 @@ pub(crate) enum WriteAnswer {
     Acked(Before),
     /// It shows this larger version and refuses ours.
     Stale(Version),
+    /// It refuses ours, for it has promised this larger ballot to an update, or has taken this version before an update's
+    /// write.
+    Promised(Version),
     /// It took the write, or refused it, but counts for nothing (syncing, drift, void): the reason.
     Uncounted(String),
     /// It was not handed over after all: the link was known to be down.
@@ -57,6 +60,8 @@ pub(crate) enum Verdict {
 pub(crate) enum WriteOutcome {
     /// W replicas have it; of their earlier records this was the newest.
     Acked(Before),
+    /// An update's write was taken back everywhere because this version or ballot was in its way: it may begin again.
+    Outrun(Version),
     /// It was taken back everywhere, or never left: nobody has read it or ever will.
     Reverted {
         /// Acks received before giving up.
@@ -105,6 +110,10 @@ pub(crate) struct WriteProgress {
     /// The largest version among the STALE answers.
     stale: Version,
     phase: Phase,
+    /// Whether it is an update's write: that is never merely stamped anew.
+    is_update: bool,
+    /// The largest ballot or version for which a replica refused it for now.
+    promised: Version,
     /// Acks when the write was given up.
     acks_reached: u16,
     /// Replicas that cannot or will not confirm the revert.
@@ -124,10 +133,17 @@ impl WriteProgress {
             before: Before::default(),
             stale: Version::default(),
             phase: Phase::Writing,
+            is_update: false,
+            promised: Version::default(),
             acks_reached: 0,
             unconfirmed: 0,
             reason: None,
         }
+    }
+
+    /// The write of an update, which has its stamp already.
+    pub(crate) fn of_update(quorum: Quorum) -> Self {
+        Self { is_update: true, ..Self::new(quorum) }
     }
 
     /// Begins an attempt under `version`, which exceeds every version seen so far.
@@ -136,6 +152,7 @@ impl WriteProgress {
         self.stamps.push(version);
         self.replicas.fill(Replica::Unsent);
         self.stale = Version::default();
+        self.promised = Version::default();
     }
 
     /// The present attempt; answers to earlier ones are told apart by it.
@@ -170,6 +187,11 @@ impl WriteProgress {
                 self.reason.get_or_insert_with(|| "a replica shows a newer version".to_owned());
                 Replica::Stale
             }
+            WriteAnswer::Promised(ballot) => {
+                self.promised = self.promised.max(ballot);
+                self.reason.get_or_insert_with(|| "an update of the same key was in the way".to_owned());
+                Replica::Failed
+            }
             WriteAnswer::Unsent => {
                 if attempt == 1 {
                     self.processes[replica] = None;
@@ -187,6 +209,10 @@ impl WriteProgress {
     pub(crate) fn verdict(&mut self) -> Verdict {
         match self.phase {
             Phase::Writing => self.judge_write(),
+            Phase::Reverting(0) if self.may_begin_again() => {
+                self.phase = Phase::Writing;
+                Verdict::Restamp(self.stale.max(self.promised))
+            }
             Phase::Reverting(0) | Phase::Done => {
                 self.phase = Phase::Done;
                 Verdict::Done
@@ -203,7 +229,7 @@ impl WriteProgress {
             return Verdict::Done;
         }
         let limit = if is_on(Mutation::RetryAtFirstStale) { 1 } else { self.quorum.stale_limit() };
-        if self.count(Replica::Stale) >= limit && self.attempt() < STAMPS_MAX {
+        if self.count(Replica::Stale) >= limit && self.attempt() < STAMPS_MAX && !self.is_update {
             return Verdict::Restamp(self.stale);
         }
         if !self.quorum.write_is_lost(acks, self.count(Replica::Awaited)) {
@@ -212,6 +238,13 @@ impl WriteProgress {
         self.acks_reached = acks;
         self.phase = Phase::Reverting(0);
         Verdict::Revert
+    }
+
+    /// Whether a write that was taken back may be stamped anew: a promise stood in its way, and nobody will ever read it under
+    /// its present stamps.
+    fn may_begin_again(&self) -> bool {
+        let was_refused = self.promised > Version::default() && !self.is_update;
+        was_refused && self.unconfirmed == 0 && self.attempt() < STAMPS_MAX
     }
 
     /// Gives the write up for a reason of the coordinator's own.
@@ -261,6 +294,9 @@ impl WriteProgress {
         match acks >= self.quorum.write {
             true => WriteOutcome::Acked(self.before),
             false if self.unconfirmed > tolerated => WriteOutcome::Indeterminate { acks, reason },
+            false if self.is_update && self.stale.max(self.promised) > Version::default() => {
+                WriteOutcome::Outrun(self.stale.max(self.promised))
+            }
             false => WriteOutcome::Reverted { acks, reason },
         }
     }
@@ -271,145 +307,5 @@ impl WriteProgress {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ring::NodeIndex;
-    use crate::version::Hlc;
-
-    const PROCESS: StartNumber = StartNumber::FIRST;
-
-    fn version(hlc: u64) -> Version {
-        Version::new(Hlc(hlc), NodeIndex(0), PROCESS)
-    }
-
-    fn acked() -> WriteAnswer {
-        WriteAnswer::Acked(Before::default())
-    }
-
-    fn lost() -> WriteAnswer {
-        WriteAnswer::Lost("timed out".into())
-    }
-
-    /// A write of quorum `write` of three, stamped 10 and handed to the first `sent` replicas.
-    fn write_of_three(write: u16, sent: usize) -> WriteProgress {
-        let mut progress = WriteProgress::new(Quorum { replicas: 3, write, read: 1 });
-        progress.stamp(version(10));
-        (0..sent).for_each(|replica| progress.sent(replica, PROCESS));
-        progress
-    }
-
-    #[test]
-    fn is_done_at_the_quorums_ack_and_not_before() {
-        let mut progress = write_of_three(2, 3);
-        assert_eq!(progress.verdict(), Verdict::Wait);
-        progress.answered(1, 1, acked());
-        assert_eq!(progress.verdict(), Verdict::Wait);
-        progress.answered(0, 1, acked());
-        assert_eq!(progress.verdict(), Verdict::Done);
-        assert_eq!(progress.outcome(), WriteOutcome::Acked(Before::default()));
-    }
-
-    #[test]
-    fn newest_record_before_the_write_is_reported() {
-        let mut progress = write_of_three(2, 3);
-        progress.answered(0, 1, WriteAnswer::Acked(Before { version: version(3), live: true }));
-        progress.answered(1, 1, WriteAnswer::Acked(Before { version: version(4), live: false }));
-        assert_eq!(progress.verdict(), Verdict::Done);
-        assert_eq!(progress.outcome(), WriteOutcome::Acked(Before { version: version(4), live: false }));
-    }
-
-    #[test]
-    fn one_stale_answer_of_a_majority_write_only_waits() {
-        let mut progress = write_of_three(2, 3);
-        progress.answered(0, 1, WriteAnswer::Stale(version(20)));
-        assert_eq!(progress.verdict(), Verdict::Wait, "retrying now could let one write take effect twice");
-        progress.answered(1, 1, acked());
-        progress.answered(2, 1, acked());
-        assert_eq!(progress.verdict(), Verdict::Done);
-    }
-
-    #[test]
-    fn a_stale_quorum_stamps_anew_above_the_largest_and_ignores_late_answers() {
-        let mut progress = write_of_three(2, 3);
-        progress.answered(0, 1, WriteAnswer::Stale(version(20)));
-        progress.answered(1, 1, WriteAnswer::Stale(version(30)));
-        assert_eq!(progress.verdict(), Verdict::Restamp(version(30)));
-
-        progress.stamp(version(31));
-        (0..3).for_each(|replica| progress.sent(replica, PROCESS));
-        progress.answered(2, 1, acked());
-        assert_eq!(progress.verdict(), Verdict::Wait, "that ack was for the first stamp");
-        progress.answered(0, 2, acked());
-        progress.answered(1, 2, acked());
-        assert_eq!(progress.verdict(), Verdict::Done);
-    }
-
-    #[test]
-    fn gives_up_after_a_few_stamps_and_names_them_all_in_the_revert() {
-        let mut progress = write_of_three(3, 3);
-        for (attempt, stamp) in (1..=STAMPS_MAX).zip(0..) {
-            assert_eq!(progress.attempt(), attempt);
-            progress.answered(0, progress.attempt(), WriteAnswer::Stale(version(1000)));
-            if progress.attempt() < STAMPS_MAX {
-                assert_eq!(progress.verdict(), Verdict::Restamp(version(1000)));
-                progress.stamp(version(1001 + stamp));
-                (0..3).for_each(|replica| progress.sent(replica, PROCESS));
-            }
-        }
-        assert_eq!(progress.verdict(), Verdict::Revert);
-        assert_eq!(progress.stamps().len(), STAMPS_MAX);
-    }
-
-    #[test]
-    fn says_reverted_only_when_every_replica_it_was_sent_to_has_confirmed() {
-        for confirmations in 0..=2_usize {
-            let mut progress = write_of_three(3, 2);
-            progress.answered(0, 1, acked());
-            assert_eq!(progress.verdict(), Verdict::Revert, "the third replica was known to be down");
-            assert!(progress.may_hold(0) && progress.may_hold(1) && !progress.may_hold(2));
-            (0..2).for_each(|_| progress.revert_sent());
-            for replica in 0..2 {
-                assert_eq!(progress.verdict(), Verdict::Wait);
-                let answer = if replica < confirmations { Ok(()) } else { Err("kept".into()) };
-                progress.revert_answered(replica, PROCESS, answer);
-            }
-            assert_eq!(progress.verdict(), Verdict::Done);
-            let reverted = matches!(progress.outcome(), WriteOutcome::Reverted { acks: 1, .. });
-            assert_eq!(reverted, confirmations == 2, "{confirmations} confirmations");
-        }
-    }
-
-    #[test]
-    fn a_restarted_replica_cannot_confirm_for_its_earlier_process() {
-        let mut progress = write_of_three(2, 3);
-        progress.answered(1, 1, lost());
-        progress.answered(2, 1, lost());
-        assert_eq!(progress.verdict(), Verdict::Revert);
-        for (replica, process) in [(0, PROCESS), (1, PROCESS), (2, PROCESS.next())] {
-            progress.revert_sent();
-            progress.revert_answered(replica, process, Ok(()));
-        }
-        assert_eq!(progress.verdict(), Verdict::Done);
-        assert!(matches!(progress.outcome(), WriteOutcome::Indeterminate { acks: 0, .. }));
-    }
-
-    #[test]
-    fn a_replica_that_cannot_be_asked_leaves_the_outcome_open() {
-        let mut progress = write_of_three(2, 2);
-        progress.answered(1, 1, lost());
-        assert_eq!(progress.verdict(), Verdict::Revert);
-        progress.revert_sent();
-        progress.revert_unsent("node-2 is down".into());
-        progress.revert_answered(0, PROCESS, Ok(()));
-        assert_eq!(progress.verdict(), Verdict::Done);
-        assert!(matches!(progress.outcome(), WriteOutcome::Indeterminate { .. }));
-    }
-
-    #[test]
-    fn a_write_handed_to_nobody_is_reverted_by_itself() {
-        let mut progress = write_of_three(1, 0);
-        assert_eq!(progress.verdict(), Verdict::Revert);
-        assert_eq!(progress.verdict(), Verdict::Done);
-        assert_eq!(progress.outcome(), WriteOutcome::Reverted { acks: 0, reason: None });
-    }
-}
+#[path = "write_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{CatchUp, DigestScope, Mark};
+use super::{CatchUp, DigestScope, Mark, UpdateRequest};
 use crate::codec::{Request, reply};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -77,6 +77,8 @@ pub enum PeerRequest<'a> {
     Clock,
     /// A link measures the receiver's wall clock, and sees that it is alive: `RBEAT`.
     Beat,
+    /// For an update: see [`UpdateRequest`].
+    Update(UpdateRequest<'a>),
     /// FLUSHALL: drop every record older than `version` and refuse it later: `RFLUSH version`.
     Flush {
         /// The mark. Repeating one, or sending a lower one, changes nothing.
@@ -104,12 +106,14 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 18] = [
     "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
-    "RHELLO",
+    "RHELLO", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
 ];
+/// Those of [`UpdateRequest`].
+const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
 /// The longest of [`NAMES`].
-const NAME_BYTES_MAX: usize = 7;
+const NAME_BYTES_MAX: usize = 8;
 /// In place of an expiry that a record does not have.
 pub(super) const NO_EXPIRY: &[u8] = b"-";
 /// How much of a wrong argument an error shows.
@@ -161,6 +165,7 @@ impl<'a> PeerRequest<'a> {
             }
             Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
             Self::Beat => out.extend_from_slice(b"*1\r\n$5\r\nRBEAT\r\n"),
+            Self::Update(request) => request.encode(out),
             Self::Flush { version } => {
                 out.extend_from_slice(b"*2\r\n$6\r\nRFLUSH\r\n");
                 bulk_version(*version, out);
@@ -207,7 +212,10 @@ impl<'a> PeerRequest<'a> {
             (b"RCLOCK", []) => Ok(Self::Clock),
             (b"RBEAT", []) => Ok(Self::Beat),
             (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
-            _ => Err(wrong_arguments(name)),
+            _ => match UPDATE_NAMES.into_iter().find(|known| known.as_bytes() == name) {
+                Some(known) => UpdateRequest::parse(known, rest).map(Self::Update),
+                None => Err(wrong_arguments(name)),
+            },
         }
     }
 }
@@ -347,11 +355,11 @@ fn parse_mark<'a>(start: &[u8], lowest_open: &[u8], state: &[u8]) -> Result<Peer
     Ok(PeerRequest::Mark(Mark { start, lowest_open, catch_up }))
 }
 
-fn parse_version(text: &[u8]) -> Result<Version, ParseError> {
+pub(super) fn parse_version(text: &[u8]) -> Result<Version, ParseError> {
     Version::parse(text).ok_or_else(|| wrong_argument("version", text))
 }
 
-fn parse_expiry(text: &[u8]) -> Result<UnixMs, ParseError> {
+pub(super) fn parse_expiry(text: &[u8]) -> Result<UnixMs, ParseError> {
     parse_number(text).map(UnixMs).ok_or_else(|| wrong_argument("time in Unix milliseconds", text))
 }
 
@@ -401,14 +409,14 @@ pub(super) fn parse_number(text: &[u8]) -> Option<u64> {
     })
 }
 
-fn wrong_arguments(name: &[u8]) -> ParseError {
+pub(super) fn wrong_arguments(name: &[u8]) -> ParseError {
     match NAMES.iter().find(|known| known.as_bytes() == name) {
         Some(known) => ParseError::WrongArguments(known),
         None => ParseError::UnknownCommand(shown(name)),
     }
 }
 
-fn wrong_argument(kind: &'static str, text: &[u8]) -> ParseError {
+pub(super) fn wrong_argument(kind: &'static str, text: &[u8]) -> ParseError {
     ParseError::WrongArgument { kind, text: shown(text) }
 }
 

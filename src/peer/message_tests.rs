@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::Protocol;
 use crate::peer::testing::{decode_requests, versions};
 
 /// A request that owns its bytes, for proptest.
@@ -18,7 +19,7 @@ struct Parts {
 
 prop_compose! {
     fn parts()(
-        kind in 0_u8..11,
+        kind in 0_u8..16,
         key in any::<Vec<u8>>(),
         value in any::<Option<Vec<u8>>>(),
         version in versions(),
@@ -54,7 +55,21 @@ fn request(parts: &Parts) -> PeerRequest<'_> {
         6 => PeerRequest::Count { alive: parts.numbers.iter().copied().map(NodeIndex).collect() },
         7 => PeerRequest::Clock,
         9 => PeerRequest::Beat,
-        _ => PeerRequest::Flush { version },
+        10 => PeerRequest::Flush { version },
+        _ => PeerRequest::Update(update(parts)),
+    }
+}
+
+fn update(parts: &Parts) -> UpdateRequest<'_> {
+    let Parts { key, value, version, expires_at, .. } = parts;
+    let (key, ballot, expires_at, value) = (key.as_slice(), *version, *expires_at, value.as_deref());
+    let (base, version, id) = (Version::default(), Version::default(), ballot.hlc().0);
+    match parts.kind {
+        11 => UpdateRequest::Prepare { key, ballot },
+        12 => UpdateRequest::Accept { key, value, ballot, base, expires_at },
+        13 => UpdateRequest::Base { key, value, version, expires_at, ballot },
+        14 => UpdateRequest::Call { id, protocol: Protocol::Resp3, words: [b"INCR".as_slice(), key].as_slice().into() },
+        _ => UpdateRequest::Done { id, reply: key },
     }
 }
 

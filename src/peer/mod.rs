@@ -51,6 +51,7 @@ mod standing;
 mod suite;
 #[cfg(test)]
 mod testing;
+mod update_message;
 mod welcome;
 
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub use link::LinkOptions;
 pub use message::{ListedRecord, ParseError, PeerRequest, ReadRecord};
 pub use reply::{PeerReply, ReplyError};
 pub use resp::RespCommunicator;
+pub use update_message::UpdateRequest;
 pub use welcome::Welcome;
 
 use crate::ring::{NodeId, NodeIndex};

@@ -28,6 +28,9 @@ pub enum PeerReply {
     },
     /// A larger version is shown here, and the one written is refused from now on: `-STALE version`. To RSET and RDEL.
     Stale(Version),
+    /// An update with this larger ballot is under way, or this version came before the update's write; nothing was done:
+    /// `-PROMISED version`. To RSET, RDEL, RCOPY, RPREPARE, RACCEPT and RBASE.
+    Promised(Version),
     /// The version was reverted or refused here before; nothing was done: `-VOID`. To RSET, RDEL and RCOPY.
     Void,
     /// A revert is refused, for the version is decided, shown or unknown: `-KEPT`. To RREVERT.
@@ -98,6 +101,7 @@ impl PeerReply {
             Self::Prior { version, live: true } => line(b"+LIVE ", *version, out),
             Self::Prior { version, live: false } => line(b"+GONE ", *version, out),
             Self::Stale(version) => line(b"-STALE ", *version, out),
+            Self::Promised(version) => line(b"-PROMISED ", *version, out),
             Self::Void => out.extend_from_slice(b"-VOID\r\n"),
             Self::Kept => out.extend_from_slice(b"-KEPT\r\n"),
             Self::Syncing => out.extend_from_slice(b"+SYNCING\r\n"),
@@ -191,6 +195,9 @@ fn from_error(text: &[u8]) -> Result<PeerReply, ReplyError> {
         [b'S', b'T', b'A', b'L', b'E', b' ', version @ ..] => {
             Version::parse(version).map(PeerReply::Stale).ok_or_else(|| unexpected("the error", text))
         }
+        [b'P', b'R', b'O', b'M', b'I', b'S', b'E', b'D', b' ', version @ ..] => {
+            Version::parse(version).map(PeerReply::Promised).ok_or_else(|| unexpected("the error", text))
+        }
         [b'D', b'R', b'I', b'F', b'T', b' ', rest @ ..] => Ok(PeerReply::Drift(words(rest))),
         _ => Ok(PeerReply::Refused(words(text))),
     }
@@ -277,6 +284,7 @@ mod tests {
             ]),
             (versions(), any::<bool>()).prop_map(|(version, live)| PeerReply::Prior { version, live }),
             versions().prop_map(PeerReply::Stale),
+            versions().prop_map(PeerReply::Promised),
             "[ -~]{0,40}".prop_map(PeerReply::Drift),
             records().prop_map(PeerReply::Record),
             (prop::collection::vec(listed(), 0..9), any::<Option<u32>>())

@@ -6,6 +6,7 @@
 
 mod agreement;
 pub mod anti_entropy;
+mod calls;
 mod catch_up;
 pub mod convergence;
 mod drift_alarm;
@@ -18,6 +19,7 @@ mod progress;
 mod shared;
 pub mod sync;
 mod tombstones;
+mod updates;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -29,11 +31,12 @@ use crate::config::ClusterConfig;
 use crate::mutation::{Mutation, is_on};
 use crate::peer::{CatchUp, ListedRecord, Mark, PeerReply, PeerRequest, ReadRecord};
 use crate::ring::{HashRing, NodeIndex, Slot};
-use crate::store::{Copied, Listed, LocalKvStore, Lookup, Page, Prior, Reverted, StoreOptions, Written};
+use crate::store::{Copied, Listed, LocalKvStore, Page, Prior, Reverted, StoreOptions, Written};
 use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
 
 pub use agreement::PeerAgreement;
+pub use calls::{Call, Calls};
 pub use catch_up::SyncingSlots;
 pub use convergence::Convergence;
 pub(crate) use hints::Copies;
@@ -89,6 +92,8 @@ pub struct Replica {
     pub convergence: Convergence,
     /// What this node, as a coordinator, owes to its peers.
     pub hints: Hints,
+    /// Updates that peers want to have carried out here, and those of this node that are carried out elsewhere.
+    pub calls: Calls,
     /// Woken whenever a peer was introduced or left, and when this node has caught up.
     pub changed: Notify,
     /// The start number that new versions bear. Raised when a peer remembers a higher one of an earlier run.
@@ -125,6 +130,7 @@ impl Replica {
             clock: HybridClock::new(config.max_clock_drift_ms),
             convergence: Convergence::default(),
             hints: Hints::new(config.nodes.len()),
+            calls: Calls::new(start),
             changed: Notify::new(),
             start: AtomicU64::new(start.get()),
             lowest_open: AtomicU64::new(0),
@@ -220,6 +226,7 @@ impl Replica {
             PeerRequest::Clock => PeerReply::Integer(self.clock.last().0).encode(out),
             PeerRequest::Beat => PeerReply::Integer(now.0).encode(out),
             PeerRequest::Flush { version } => self.flush(version, now).encode(out),
+            PeerRequest::Update(request) => self.serve_update(from, request, now, out),
         }
     }
 
@@ -255,6 +262,7 @@ impl Replica {
             Written::Stale(_) if is_on(Mutation::NoStaleRule) => PeerReply::Ok,
             Written::Stale(newer) => PeerReply::Stale(newer),
             Written::Void => PeerReply::Void,
+            Written::Promised(ballot) => PeerReply::Promised(ballot),
         }
     }
 
@@ -271,6 +279,7 @@ impl Replica {
         }
         let slot = Slot::of_key(key);
         match self.store.copy(slot, key, value, expires_at, version, now) {
+            Copied::Promised(ballot) => PeerReply::Promised(ballot),
             _ if !self.may_ack(slot) => PeerReply::Syncing,
             Copied::Newest => PeerReply::Ok,
             Copied::Older(newer) => PeerReply::Stale(newer),
@@ -302,13 +311,7 @@ impl Replica {
         if !self.may_answer(slot) {
             return PeerReply::Syncing.encode(out);
         }
-        self.store.read(slot, key, now, |lookup| match lookup {
-            Lookup::Missing => PeerReply::Missing.encode(out),
-            Lookup::Tombstone { version } => PeerReply::encode_record(version, None, None, out),
-            Lookup::Live(record) => {
-                PeerReply::encode_record(record.version(), record.expires_at(), record.value(), out);
-            }
-        });
+        self.store.read(slot, key, now, |lookup| updates::encode_lookup(lookup, out));
     }
 
     fn keys(&self, slot: Slot, from: u32, now: UnixMs) -> PeerReply {

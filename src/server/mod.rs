@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::cli::ServeOptions;
-use crate::command::{Clients, Refusals, Server, Statistics};
-use crate::coordinator::ConsistentHashingKvStore;
+use crate::command::{Clients, Refusals, Server, Statistics, parse_update};
+use crate::coordinator::{ConsistentHashingKvStore, run_updates};
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
 use crate::replica::{Replica, anti_entropy, hints, janitor, sync};
 use crate::ring::NodeIndex;
@@ -131,7 +131,7 @@ impl Node {
         let replica = Arc::new(replica);
         let peers = Arc::new(communicator(&replica));
         let server = Arc::new(Server {
-            store: ConsistentHashingKvStore::new(Arc::clone(&replica), peers.clone()),
+            store: Arc::new(ConsistentHashingKvStore::new(Arc::clone(&replica), peers.clone())),
             started_at: wall.now(),
             run_id: run_id(&replica),
             port: address.port(),
@@ -163,6 +163,7 @@ impl Node {
         self.spawn_background(sync::run(Arc::clone(&store.replica), Arc::clone(&store.peers)));
         self.spawn_background(hints::run(Arc::clone(&store.replica), Arc::clone(&store.peers)));
         self.spawn_background(janitor::run(Arc::clone(&store.replica)));
+        self.spawn_background(run_updates(Arc::clone(store), parse_update));
         let server = Arc::clone(&self.server);
         self.spawn_background(async move { server.store.repair_reads().await });
         let interval = self.server.settings.anti_entropy_interval();

@@ -150,14 +150,16 @@ impl<'a> Session<'a> {
         let mut end = self.fill_turn();
         let store = &self.server.store;
         let operations = self.turn.take_operations();
-        let outcomes = match operations.is_empty() {
-            true => Vec::new(),
-            false => store.launch(operations, store.replica.wall.now()).settle().await,
-        };
         let updates = self.turn.take_updates();
-        let updated = match updates.is_empty() {
-            true => Vec::new(),
-            false => store.update(updates).await,
+        let launch = async {
+            match operations.is_empty() {
+                true => Vec::new(),
+                false => store.launch(operations, store.replica.wall.now()).settle().await,
+            }
+        };
+        let (outcomes, updated) = match updates.is_empty() {
+            true => (launch.await, Vec::new()),
+            false => tokio::join!(launch, store.update(updates)),
         };
         self.turn.finish(outcomes, updated);
         if let TurnEnd::Await(request) = end {

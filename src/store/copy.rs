@@ -15,6 +15,8 @@ pub(super) enum Origin {
     Sent,
     /// This node has asked for it.
     Fetched,
+    /// The update under this ballot has seen it elsewhere.
+    Base(Version),
 }
 
 impl SlotTable {
@@ -23,7 +25,7 @@ impl SlotTable {
         self.pending.unmark_reverted(key.hash, record.version(), context);
         let (mut record, flush_mark) = (Some(record), self.flush_mark());
         self.put(key, context, |shown_version, shown| {
-            let is_fetched = shown.is_none() && origin == Origin::Fetched;
+            let is_fetched = shown.is_none() && origin != Origin::Sent;
             let refused = if is_fetched { flush_mark } else { shown_version };
             record.take_if(|record| record.version() > refused)
         });

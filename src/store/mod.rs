@@ -22,6 +22,7 @@ mod edit;
 mod open;
 mod outcome;
 mod pending;
+mod promise;
 mod record;
 mod revert;
 mod slot_table;
@@ -48,7 +49,7 @@ use crate::version::{Hlc, StartNumber, Version};
 pub use counts::StoreCounts;
 pub use digest::{Listed, Page, SlotDigest};
 pub use edit::SlotEditor;
-pub use outcome::{Copied, Lookup, Prior, Reverted, Written};
+pub use outcome::{Accepted, Copied, Lookup, Prepared, Prior, Reverted, Written};
 pub use record::Record;
 pub use slot_table::Debris;
 pub use tombstones::{Dropped, Useless};
@@ -58,6 +59,7 @@ use closing::Closing;
 use copy::Origin;
 use decide::{Context, Decider};
 use dirty::DirtySlots;
+use promise::Promises;
 use record::Content;
 use slot_table::{HashedKey, SlotTable};
 
@@ -96,6 +98,7 @@ pub struct LocalKvStore {
     /// Slots that a sweep has to visit.
     dirty: DirtySlots,
     closing: Closing,
+    promises: Promises,
     decider: Decider,
     hash_state: RandomState,
     /// The highest mark of any flush that has begun; each slot has its own copy of those that reached it.
@@ -115,6 +118,7 @@ impl LocalKvStore {
             slots: Slot::all().map(|_| SlotCell::default()).collect(),
             dirty: DirtySlots::new(),
             closing: Closing::new(options.nodes),
+            promises: Promises::new(),
             decider: Decider::new(options.replicated, options.nodes, options.open_ttl_ms),
             hash_state: RandomState::default(),
             flush_mark: Mutex::default(),
@@ -146,7 +150,10 @@ impl LocalKvStore {
         let is_open = self.context(now).opens(version);
         let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
         let key = self.hashed(key);
-        let written = self.change(slot, now, |table, context| table.write(key, record, context));
+        let written = self.change(slot, now, |table, context| match self.promised_above(key.hash, version, context) {
+            Some(ballot) if !table.shows_since(key, version) => Written::Promised(ballot),
+            _ => table.write(key, record, context),
+        });
         if is_open && matches!(written, Written::Applied { .. }) {
             self.closing.push(version, slot, now);
         }
@@ -217,9 +224,28 @@ impl LocalKvStore {
         self.copy_from(Origin::Fetched, slot, content, version, now)
     }
 
+    /// The same for the record that the update under `ballot` has seen, so that it is not passed over where it is lacking.
+    pub fn copy_base(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<UnixMs>,
+        (version, ballot): (Version, Version),
+        now: UnixMs,
+    ) -> Copied {
+        let content = Content::new(key, value, expires_at, now);
+        self.copy_from(Origin::Base(ballot), slot, content, version, now)
+    }
+
     fn copy_from(&self, origin: Origin, slot: Slot, content: Content<'_>, version: Version, now: UnixMs) -> Copied {
         let (key, record) = (self.hashed(content.key), Record::decided(content, version));
-        self.change(slot, now, |table, context| table.copy(key, record, origin, context))
+        self.change(slot, now, |table, context| match self.promised_above(key.hash, version, context) {
+            Some(ballot) if origin != Origin::Base(ballot) && !table.shows_since(key, version) => {
+                Copied::Promised(ballot)
+            }
+            _ => table.copy(key, record, origin, context),
+        })
     }
 
     /// Takes a fresh write back, whether it has arrived yet or not.
@@ -282,6 +308,7 @@ impl LocalKvStore {
     /// Closes what is due in all slots and gives memory back: to be called now and then, for slots that nobody
     /// writes to close nothing by themselves.
     pub fn sweep(&self, now: UnixMs) {
+        self.promises.sweep(now);
         self.closing.forget_until(UnixMs(now.0.saturating_sub(self.decider.open_ttl_ms)));
         for slot in self.dirty.iter() {
             self.change(slot, now, |table, _| {

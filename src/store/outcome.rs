@@ -68,6 +68,28 @@ pub enum Written {
     Stale(Version),
     /// The version was reverted here; nothing changed.
     Void,
+    /// An update with this larger ballot is under way; nothing changed, and a version above it would be taken.
+    Promised(Version),
+}
+
+/// What became of the write of an update.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accepted {
+    /// As a fresh write.
+    Written(Written),
+    /// Its promise is not in force any more, or this version came in between; nothing changed.
+    Refused(Version),
+}
+
+/// What became of the question of an update.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prepared<T> {
+    /// It is promised, and this is shown.
+    Shows(T),
+    /// This larger ballot is promised.
+    Promised(Version),
+    /// There are too many promises.
+    Crowded,
 }
 
 /// What became of a record that another replica holds already.
@@ -77,6 +99,8 @@ pub enum Copied {
     Newest,
     /// This version is newer. The copy is kept below it in case that one is taken back.
     Older(Version),
+    /// An update with this larger ballot is under way; nothing changed, and the copy will be taken afterwards.
+    Promised(Version),
 }
 
 /// What became of a revert.

@@ -55,6 +55,11 @@ impl SlotTable {
         self.records.find(key.hash, |record| record.key() == key.bytes)
     }
 
+    /// Whether a key shows `version` or something newer.
+    pub(super) fn shows_since(&self, key: HashedKey<'_>, version: Version) -> bool {
+        self.shown(key).map_or(self.flush_mark(), Record::version) >= version
+    }
+
     /// Everything up to this version is gone, and refused.
     pub(super) fn flush_mark(&self) -> Version {
         self.floors().flush_mark

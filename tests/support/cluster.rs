@@ -7,8 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ringkv::codec::Protocol;
+use ringkv::command::parse_update;
 use ringkv::config::{ClusterConfig, NodeConfig};
-use ringkv::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError};
+use ringkv::coordinator::{
+    ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError, UpdateOrder, run_updates,
+};
 use ringkv::peer::{
     InMemoryCommunicator, InMemoryNetwork, LinkOptions, LinkState, LocalNode, NodeCommunicator, PeerReply, PeerRequest,
 };
@@ -137,6 +141,17 @@ impl Reply {
         Self::Value(None)
     }
 
+    /// What a client reads after an update.
+    fn of_update(reply: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(reply).trim_end().to_owned();
+        match text.as_bytes() {
+            [b'-', ..] if text.contains("nothing was written") => Self::NotWritten(text),
+            [b'-', ..] if text.contains("reverted") => Self::Reverted(text),
+            [b'-', ..] => Self::Indeterminate(text),
+            _ => Self::Value(Some(text)),
+        }
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Done { .. })
     }
@@ -219,6 +234,7 @@ impl TestCluster {
         spawn_until(&died, janitor::run(Arc::clone(&replica)));
         spawn_until(&died, anti_entropy::run(Arc::clone(&replica), Arc::clone(&peers), self.anti_entropy));
         let store = Arc::new(ConsistentHashingKvStore::new(replica, peers));
+        spawn_until(&died, run_updates(Arc::clone(&store), parse_update));
         let reads = Arc::clone(&store);
         spawn_until(&died, async move { reads.repair_reads().await });
         self.nodes.lock().expect("no test panics with it")[node] = Some(TestNode { store, died });
@@ -290,6 +306,20 @@ impl TestCluster {
     }
 
     /// FLUSHALL.
+    /// Asks for updates of keys, which may be refused; each command is its words with single spaces.
+    pub(crate) async fn update_all(&self, node: usize, commands: &[&str]) -> Vec<Reply> {
+        let node = self.node(node);
+        let orders: Vec<UpdateOrder> = commands.iter().map(|command| update(command)).collect();
+        tokio::select! {
+            replies = node.store.update(orders) => replies.iter().map(|reply| Reply::of_update(reply)).collect(),
+            () = node.died.cancelled() => commands.iter().map(|_| Reply::Died).collect(),
+        }
+    }
+
+    pub(crate) async fn update(&self, node: usize, command: &str) -> Reply {
+        self.update_all(node, &[command]).await.remove(0)
+    }
+
     pub(crate) async fn flush(&self, node: usize) -> Reply {
         let Some(TestNode { store, died }) = self.find(node) else { return Reply::Died };
         tokio::select! {
@@ -417,6 +447,12 @@ pub(crate) fn read(key: &str) -> Operation {
 }
 
 /// SET, or DEL without a value.
+/// An update in its words.
+pub(crate) fn update(command: &str) -> UpdateOrder {
+    let words = command.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+    parse_update(words, Protocol::Resp2).expect("a test's updates are offered")
+}
+
 pub(crate) fn write(key: &str, value: Option<&str>) -> Operation {
     let kind = OperationKind::Write { value: value.map(bytes), expires_at: None };
     Operation { slot: slot(key), key: bytes(key), kind }

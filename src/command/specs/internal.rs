@@ -4,6 +4,9 @@ use crate::command::spec::{Argument, ArgumentKind, CommandId, CommandSpec, Flags
 
 const VERSION: Argument = Argument::new("version", ArgumentKind::String);
 const VALUE: Argument = Argument::new("value", ArgumentKind::String);
+const BALLOT: Argument = Argument::new("ballot", ArgumentKind::String);
+const EXPIRY: Argument = Argument::new("expiry", ArgumentKind::String);
+const CALL: Argument = Argument::new("call", ArgumentKind::Integer);
 const INTERNAL: Flags = Flags::INTERNAL.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE);
 const WRITE: Flags = INTERNAL.and(Flags::WRITE).and(Flags::FAST);
 const READ: Flags = INTERNAL.and(Flags::READONLY);
@@ -73,6 +76,38 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     command(CommandId::RFlush, "rflush", 2, "Drops everything older than a version, now and later.")
         .flags(INTERNAL.and(Flags::WRITE))
         .arguments(&[VERSION]),
+    command(
+        CommandId::RPrepare,
+        "rprepare",
+        3,
+        "Promises a ballot to an update and returns the record that is shown here.",
+    )
+    .flags(READ.and(Flags::FAST))
+    .keys(KeySpec::first(&["RO", "access"]))
+    .arguments(&[Argument::key(), BALLOT]),
+    command(
+        CommandId::RAccept,
+        "raccept",
+        -5,
+        "Writes an update's record, without a value a tombstone, if that was promised.",
+    )
+    .flags(WRITE)
+    .keys(KeySpec::first(&["RW", "access", "update"]))
+    .arguments(&[Argument::key(), BALLOT, VERSION, EXPIRY, VALUE.optional()]),
+    command(CommandId::RBase, "rbase", -5, "Hands over the record that an update has seen.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["OW", "update"]))
+        .arguments(&[Argument::key(), BALLOT, VERSION, EXPIRY, VALUE.optional()]),
+    command(CommandId::RCall, "rcall", -4, "Has an update carried out.").flags(INTERNAL.and(Flags::WRITE)).arguments(
+        &[
+            CALL,
+            Argument::new("protocol", ArgumentKind::Integer),
+            Argument::new("word", ArgumentKind::String).multiple(),
+        ],
+    ),
+    command(CommandId::RDone, "rdone", 3, "Returns the reply of an update that was carried out.")
+        .flags(INTERNAL.and(Flags::FAST))
+        .arguments(&[CALL, Argument::new("reply", ArgumentKind::String)]),
 ];
 
 const fn command(id: CommandId, name: &'static str, arity: i8, summary: &'static str) -> CommandSpec {

@@ -9,7 +9,7 @@ mod counters;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::codec::reply;
+use crate::codec::{Protocol, reply};
 use crate::coordinator::{Change, Held, UpdateOrder, UpdateWords, Work};
 use crate::ring::Slot;
 use crate::time::UnixMs;
@@ -42,6 +42,23 @@ fn rule(work: &mut Work<'_>) {
         work.changes.clear();
         reply::error(work.out, &error.to_string());
     }
+}
+
+/// Reads an update that another node has carried here.
+///
+/// # Errors
+/// What is wrong with it, as its client is told.
+pub fn parse_update(args: Vec<Bytes>, protocol: Protocol) -> Result<UpdateOrder, String> {
+    let spec = table::resolve(args.iter().map(|word| &**word)).map_err(|error| error.to_string())?;
+    let (Some(_), Some(keys)) = (effect_of(spec.id), spec.keys) else {
+        return Err(CommandError::unknown_command(&args[0], []).to_string());
+    };
+    let keys: SmallVec<[Bytes; 1]> = keys.positions(args.len()).map(|position| args[position].clone()).collect();
+    let slot = Slot::of_key(&keys[0]);
+    if keys.iter().any(|key| Slot::of_key(key) != slot) {
+        return Err(CommandError::CrossSlot.to_string());
+    }
+    Ok(UpdateOrder { slot, keys, args, protocol, rule })
 }
 
 impl Context<'_> {

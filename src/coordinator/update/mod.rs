@@ -1,23 +1,28 @@
 //! Updates: commands whose outcome depends on what the key holds, INCR for one.
 //!
-//! What such a command does to a key is a plain function of what the key holds, [`Rule`]. Where and how often that is called
-//! is this module's affair: on the spot under the slot's lock if the key has one replica, otherwise at the key's home.
+//! What such a command does to a key is a plain function of what the key holds, a [`Rule`]. Where and how often that is called
+//! is this module's affair:
+//!
+//! * A key with one replica is changed there under the lock of its slot (`here.rs`).
+//! * Otherwise the command is carried to the key's *home*, the first replica of its preference list that can be reached and
+//!   has caught up (`carry.rs`). There the updates of a slot wait for one another (`queue.rs`), so that they hardly
+//!   ever meet at the replicas.
+//! * The home asks the replicas and writes what follows from their answers (`round.rs`), under a ballot that they have promised
+//!   (`store/promise.rs`). All updates that wait for a slot take part in one round; those of one key are worked out one after
+//!   the other, and the last result is written.
+//!
+//! A home is a habit, not an office. Nodes that disagree about who is alive may both work on a key, and so may a home that was
+//! given up but goes on; then the replicas' promises see to it that one of them begins again. So no update is lost and
+//! none takes effect twice, as long as write quorums meet (2W > N): the price of a disagreement is time. An update whose
+//! home dies with it, or that cannot be taken back with certainty, ends as INDETERMINATE, as any write does.
 
+mod carry;
 mod here;
 mod order;
+mod queue;
+mod round;
 
 pub use order::{Change, Changes, Held, Rule, UpdateOrder, UpdateWords, Work};
+pub use queue::{ParseUpdate, run};
 
-use bytes::Bytes;
-
-use super::ConsistentHashingKvStore;
-use crate::codec::reply;
-
-impl ConsistentHashingKvStore {
-    /// Carries out updates and returns their replies, in order. Those of one slot take effect in order.
-    pub async fn update(&self, orders: Vec<UpdateOrder>) -> Vec<Bytes> {
-        let mut refusal = Vec::new();
-        reply::error(&mut refusal, "ERR updates of keys with several replicas are not possible");
-        std::future::ready(orders.iter().map(|_| Bytes::from(refusal.clone())).collect()).await
-    }
-}
+pub(super) use queue::UpdateQueue;

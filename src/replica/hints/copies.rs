@@ -4,8 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 
-use crate::codec::{DecodeLimits, RequestDecoder};
-use crate::peer::PeerRequest;
+use crate::codec::{DecodeLimits, Request, RequestDecoder};
+use crate::peer::{PeerRequest, UpdateRequest};
 use crate::time::UnixMs;
 use crate::version::Version;
 
@@ -33,7 +33,7 @@ impl Copies {
         while let Ok(Some(request)) = decoder.decode(&mut buffer) {
             position += 1;
             if position > answered
-                && let Ok(PeerRequest::Write { key, value, version, expires_at }) = PeerRequest::parse(&request)
+                && let Some((key, value, version, expires_at)) = written(&request)
             {
                 copies.push(key, value, version, expires_at);
             }
@@ -46,6 +46,20 @@ impl Copies {
     pub(super) fn iter(&self) -> impl Iterator<Item = (Version, &[u8])> {
         let starts = std::iter::once(0).chain(self.ends.iter().map(|&(_, end)| end));
         starts.zip(&self.ends).map(|(start, &(version, end))| (version, &self.bytes[start..end]))
+    }
+}
+
+/// The parts of a record: key, value, version, expiry.
+type Parts<'a> = (&'a [u8], Option<&'a [u8]>, Version, Option<UnixMs>);
+
+/// What a request writes, if it is a fresh write.
+fn written(request: &Request) -> Option<Parts<'_>> {
+    match PeerRequest::parse(request) {
+        Ok(PeerRequest::Write { key, value, version, expires_at }) => Some((key, value, version, expires_at)),
+        Ok(PeerRequest::Update(UpdateRequest::Accept { key, value, ballot, expires_at, .. })) => {
+            Some((key, value, ballot, expires_at))
+        }
+        _ => None,
     }
 }
 

@@ -1,0 +1,193 @@
+//! A client's batch on its way through the cluster.
+//!
+//! All that a batch needs of one peer travels as one [`RequestBatch`] and is answered as one [`Exchange`], so that a
+//! pipeline of 64 commands costs each peer about one read and one write. This file only carries: it hands messages
+//! over, gives answers to the state machine of the operation that they belong to, and does what that says next.
+
+mod reads;
+mod updates;
+mod writes;
+
+use std::sync::atomic::Ordering;
+
+use super::answers::{prepare_answer, read_answer, revert_answer, write_answer, write_back_answer};
+use super::debts::Debts;
+use super::journey::{Ending, Journey, Passenger};
+use super::mail::{Letters, Mail, next_answers, next_answers_soon};
+use super::open_writes::Claim;
+use super::outbox::{Item, Letter, Outbox, Step};
+use super::roster::Roster;
+use super::{ConsistentHashingKvStore, Operation, Outcome, QuorumError};
+use crate::peer::{Answers, LinkFault, PeerReply};
+use crate::ring::NodeIndex;
+use crate::time::UnixMs;
+use crate::version::{Hlc, StartNumber};
+
+/// A launched batch; [`Flight::settle`] waits for its outcomes.
+pub struct Flight<'a> {
+    coordinator: &'a ConsistentHashingKvStore,
+    steps: Vec<Passenger>,
+    mail: Letters,
+    /// Operations whose outcome is still open.
+    undecided: usize,
+    /// Whether there are reads among the operations.
+    has_reads: bool,
+    /// The claim on the watermark while a write may still be taken back.
+    claim: Option<Claim<'a>>,
+    /// What replicas missed so far, if they did: hardly ever, and a flight is moved often.
+    debts: Option<Box<Debts>>,
+}
+
+impl<'a> Flight<'a> {
+    pub(super) fn launch(coordinator: &'a ConsistentHashingKvStore, operations: Vec<Operation>, now: UnixMs) -> Self {
+        let steps = operations.into_iter().map(|operation| Passenger::new(coordinator, operation)).collect();
+        Self::carry(coordinator, steps, now)
+    }
+
+    /// Sends operations on their way.
+    pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Self {
+        let undecided = steps.len();
+        let mut outbox = Outbox::for_all(&steps);
+        let reads = steps.iter().filter(|passenger| matches!(passenger.journey, Journey::Read { .. })).count();
+        let (mail, has_reads) = (Letters::new(), reads > 0);
+        let mut flight = Self { coordinator, steps, mail, undecided, has_reads, claim: None, debts: None };
+        let mut gate = (reads < undecided).then(|| coordinator.gate.lock());
+        let mut roster = Roster::new(coordinator);
+        let mut stamped: Option<(Hlc, Hlc)> = None;
+        for operation in 0..flight.steps.len() {
+            match flight.steps[operation].journey {
+                Journey::Read { .. } => flight.advance_read(operation, &mut outbox, now),
+                Journey::Write { .. } => {
+                    if let Some(hlc) = flight.hand_over(operation, &mut roster, &mut outbox, now) {
+                        stamped = Some((stamped.map_or(hlc, |(first, _)| first), hlc));
+                    }
+                }
+                Journey::Prepare { .. } => {
+                    let hlc = flight.ask_to_prepare(operation, &mut roster, &mut outbox, now);
+                    stamped = Some((stamped.map_or(hlc, |(first, _)| first), hlc));
+                }
+                Journey::Overtaken { .. } | Journey::Ended(_) => {}
+            }
+        }
+        if let (Some(gate), Some((first, last))) = (&mut gate, stamped) {
+            flight.claim = Some(Claim::new(coordinator, gate.open(first, last)));
+        }
+        flight.post(outbox);
+        drop(gate);
+        flight.advance_prepares();
+        flight.advance_writes(now);
+        flight
+    }
+
+    /// Waits until every operation has its outcome, and returns them in order.
+    pub async fn settle(self) -> Vec<Outcome> {
+        self.settle_keeping_claim().await.0.into_iter().map(Passenger::outcome).collect()
+    }
+
+    /// As [`Flight::settle`]; with the claim on the watermark, for what is to follow under the same stamps.
+    pub(super) async fn settle_keeping_claim(mut self) -> (Vec<Ending>, Option<Claim<'a>>) {
+        while self.undecided > 0 {
+            let next = match self.may_hurry() {
+                false => Some(next_answers(&mut self.mail).await),
+                true => next_answers_soon(&mut self.mail, self.coordinator.replica.config.request_timeout()).await,
+            };
+            let now = self.coordinator.replica.wall.now();
+            match next {
+                Some((from, items, answers)) => self.take_answers(from, &items, answers, now),
+                None => self.hurry(now),
+            }
+        }
+        let claim = self.claim.take();
+        Debts::settle(self.debts.take(), &self.coordinator.replica, self.mail.drain(..));
+        self.end_overtaken();
+        let endings = std::mem::take(&mut self.steps).into_iter().map(Passenger::ending).collect();
+        (endings, claim)
+    }
+
+    fn take_answers(&mut self, from: NodeIndex, items: &[Item], answers: Answers, now: UnixMs) {
+        let Answers { process, replies, fault, missed } = answers;
+        if let Some(requests) = missed {
+            self.debts().unanswered(from, *requests, replies.len());
+        }
+        let mut replies = replies.into_iter();
+        for &item in items {
+            let answer = replies.next().ok_or_else(|| fault.clone().unwrap_or(LinkFault::TimedOut));
+            self.coordinator.follow(&answer, now);
+            self.take_answer(item, process, answer);
+        }
+        let mut outbox = Outbox::default();
+        for item in items {
+            if matches!(self.steps[item.operation].journey, Journey::Read { .. }) {
+                self.advance_read(item.operation, &mut outbox, now);
+            }
+        }
+        self.post(outbox);
+        if items.iter().any(|item| matches!(item.step, Step::Write { .. } | Step::Revert)) {
+            self.advance_writes(now);
+        }
+        if items.iter().any(|item| matches!(item.step, Step::Prepare)) {
+            self.advance_prepares();
+        }
+    }
+
+    /// Gives one answer to the operation that it belongs to. Answers after its end are of no interest.
+    fn take_answer(&mut self, item: Item, process: StartNumber, answer: Result<PeerReply, LinkFault>) {
+        match (&mut self.steps[item.operation].journey, item.step) {
+            (Journey::Write { progress, .. }, Step::Write { attempt }) => {
+                progress.answered(item.replica, attempt, write_answer(answer));
+            }
+            (Journey::Write { progress, .. }, Step::Revert) => {
+                progress.revert_answered(item.replica, process, revert_answer(answer));
+            }
+            (Journey::Prepare { progress }, Step::Prepare) => progress.answered(item.replica, prepare_answer(answer)),
+            (Journey::Read { progress, .. }, Step::Ask { round }) => {
+                progress.answered(item.replica, round, read_answer(answer));
+            }
+            (Journey::Read { progress, .. }, Step::WriteBack { round }) => {
+                progress.written_back(item.replica, round, write_back_answer(answer));
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, operation: usize, ending: Ending) {
+        if let Ending::Outcome(Outcome::Failed(QuorumError::Reverted { .. })) = ending {
+            self.coordinator.replica.convergence.reverted_writes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.steps[operation].journey = Journey::Ended(ending);
+        self.undecided -= 1;
+    }
+
+    /// Hands every letter to its link.
+    fn post(&mut self, outbox: Outbox) {
+        for Letter { to, batch, items } in outbox.letters {
+            let exchange = self.coordinator.peers.exchange(to, batch);
+            self.mail.push(Mail { to, items, exchange });
+        }
+        for (node, copies) in outbox.unsent {
+            self.debts().missed(node, copies);
+        }
+    }
+
+    fn debts(&mut self) -> &mut Debts {
+        self.debts.get_or_insert_default()
+    }
+}
+
+impl ConsistentHashingKvStore {
+    /// Moves the clock past every version that a peer shows, so that what this node writes next outranks it. One that
+    /// is too far ahead is not followed; a write that it stands in the way of says so.
+    fn follow(&self, answer: &Result<PeerReply, LinkFault>, now: UnixMs) {
+        let seen = match answer {
+            Ok(PeerReply::Stale(version) | PeerReply::Promised(version) | PeerReply::Prior { version, .. }) => *version,
+            Ok(PeerReply::Record(record)) => record.version,
+            _ => return,
+        };
+        let _ = self.replica.clock.observe(seen.hlc(), now);
+    }
+
+    /// The name of `node`, for messages.
+    pub(super) fn name(&self, node: NodeIndex) -> &str {
+        self.replica.config.nodes[node.as_usize()].id.as_str()
+    }
+}
