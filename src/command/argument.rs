@@ -45,6 +45,8 @@ pub struct Argument {
     pub name: &'static str,
     /// What it has to be.
     pub kind: ArgumentKind,
+    /// Of a key: which of the command's key specs it belongs to.
+    pub key_spec: u8,
     /// The word before it, or the word itself.
     pub token: Option<&'static str>,
     /// Whether it may be left out.
@@ -58,12 +60,17 @@ pub struct Argument {
 impl Argument {
     /// An argument that has to be there once.
     pub(super) const fn new(name: &'static str, kind: ArgumentKind) -> Self {
-        Self { name, kind, token: None, optional: false, multiple: false, arguments: &[] }
+        Self { name, kind, key_spec: 0, token: None, optional: false, multiple: false, arguments: &[] }
     }
 
     /// A key.
     pub(super) const fn key() -> Self {
         Self::new("key", ArgumentKind::Key)
+    }
+
+    /// A key of the command's `key_spec`-th key spec, counted from 0.
+    pub(super) const fn key_of(key_spec: u8, name: &'static str) -> Self {
+        Self { key_spec, ..Self::new(name, ArgumentKind::Key) }
     }
 
     /// A word without a value.

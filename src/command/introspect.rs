@@ -119,7 +119,8 @@ impl<'a> Filter<'a> {
 
 /// One entry of COMMAND INFO, of ten elements.
 fn info_entry(spec: &CommandSpec) -> BytesFrame {
-    let (first, last, step) = spec.keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
+    let last = spec.keys.and_then(|keys| keys.each().last()).map_or(0, |keys| keys.last);
+    let (first, step) = spec.keys.map_or((0, 0), |keys| (keys.first, keys.step));
     array([
         bulk(spec.name),
         integer(spec.arity),
@@ -129,7 +130,7 @@ fn info_entry(spec: &CommandSpec) -> BytesFrame {
         integer(step),
         set(spec.categories().names().map(simple)),
         set(spec.tips.iter().copied().map(bulk)),
-        spec.keys.map_or_else(|| set([]), |keys| array([key_spec(keys)])),
+        spec.keys.map_or_else(|| set([]), |keys| array(keys.each().map(key_spec))),
         // An array for a container and a set for others, as Redis has it.
         if spec.subcommands.is_empty() { set([]) } else { array(spec.subcommands.iter().map(info_entry)) },
     ])
@@ -169,8 +170,7 @@ fn docs_entry(spec: &CommandSpec) -> BytesFrame {
 fn argument(argument: &Argument) -> BytesFrame {
     let mut fields = vec![("name", bulk(argument.name)), ("type", bulk(argument.kind.name()))];
     if argument.kind == ArgumentKind::Key {
-        // No command has more than one key spec.
-        fields.push(("key_spec_index", integer(0)));
+        fields.push(("key_spec_index", integer(argument.key_spec)));
     }
     fields.extend(argument.token.map(|token| ("token", bulk(token))));
     let marks = [(argument.optional, "optional"), (argument.multiple, "multiple")];

@@ -14,6 +14,8 @@ pub enum CommandId {
     // Keys and values.
     Get, Set, MGet, MSet, StrLen, Del, Unlink, Exists, Type, Ttl, PTtl, ExpireTime, PExpireTime,
     Incr, Decr, IncrBy, DecrBy,
+    Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
+    Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp,
@@ -191,21 +193,42 @@ pub struct KeySpec {
     pub step: u8,
     /// How the keys are used, in the words of Redis 7: `RO`, `RW`, `OW` or `RM`, then what becomes of the value.
     pub access: &'static [&'static str],
+    /// The keys behind these, if they are used in another way.
+    pub then: Option<&'static KeySpec>,
 }
 
 impl KeySpec {
     /// The first argument is the only key.
     pub(super) const fn first(access: &'static [&'static str]) -> Self {
-        Self { first: 1, last: 1, step: 1, access }
+        Self { first: 1, last: 1, step: 1, access, then: None }
+    }
+
+    /// The second argument is the only key.
+    pub(super) const fn second(access: &'static [&'static str]) -> Self {
+        Self { first: 2, last: 2, ..Self::first(access) }
     }
 
     /// From the first argument on, every `step`-th is a key.
     pub(super) const fn every(step: u8, access: &'static [&'static str]) -> Self {
-        Self { first: 1, last: -1, step, access }
+        Self { first: 1, last: -1, step, access, then: None }
+    }
+
+    /// These keys, and then those.
+    pub(super) const fn then(self, then: &'static Self) -> Self {
+        Self { then: Some(then), ..self }
+    }
+
+    /// These keys, and those behind them that are used in another way.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self), |spec| spec.then.copied())
     }
 
     /// The indices of the keys in a request of `len` arguments, the command's name included.
     pub fn positions(self, len: usize) -> impl Iterator<Item = usize> {
+        self.each().flat_map(move |spec| spec.own_positions(len))
+    }
+
+    fn own_positions(self, len: usize) -> impl Iterator<Item = usize> {
         let distance = usize::from(self.last.unsigned_abs());
         let end = if self.last < 0 { (len + 1).saturating_sub(distance) } else { len.min(distance + 1) };
         (usize::from(self.first)..end).step_by(usize::from(self.step))
