@@ -37,7 +37,12 @@ impl Context<'_> {
             CommandId::CommandDocs => introspect::docs(&args[2..]),
             CommandId::CommandList => introspect::list(&args[2..])?,
             CommandId::CommandGetKeys => introspect::get_keys(&args[2..])?,
-            CommandId::CommandHelp | CommandId::ClientHelp | CommandId::ClusterHelp | CommandId::ConfigHelp => {
+            CommandId::CommandHelp
+            | CommandId::ClientHelp
+            | CommandId::ClusterHelp
+            | CommandId::ConfigHelp
+            | CommandId::MemoryHelp
+            | CommandId::ObjectHelp => {
                 let container = table::lookup(args[0]).ok_or(CommandError::Syntax)?;
                 help::help(container)
             }

@@ -1,7 +1,7 @@
 //! What may be wrong with a command, and the words in which the client is told.
 //!
 //! Client libraries tell errors apart by their text, so these are the words of Redis 7 to the letter (the last two
-//! are ours: Redis has no commands between nodes, and takes any length). `Display` is the one place that has them; it yields what follows the
+//! are ours: Redis has no commands between nodes, and takes any length; and so are those that say it). `Display` is the one place that has them; it yields what follows the
 //! `-` of a RESP error. All of these are mistakes of the client; no state has changed when one is reported.
 //!
 //! Bytes of a client that appear in a text are made harmless as in Redis: they end at a NUL, CR and LF become spaces,
@@ -59,6 +59,24 @@ pub enum CommandError {
     /// A time to live or point in time that is zero, negative or too far away, for this command.
     #[error("ERR invalid expire time in '{0}' command")]
     InvalidExpireTime(&'static str),
+    /// EXPIRE and its kin with an option that they do not have.
+    #[error("ERR Unsupported option {0}")]
+    UnsupportedOption(String),
+    /// EXPIRE and its kin with NX and another condition.
+    #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
+    ExpireNxWithOthers,
+    /// EXPIRE and its kin with conditions that contradict each other.
+    #[error("ERR GT and LT options at the same time are not compatible")]
+    ExpireGtWithLt,
+    /// OBJECT FREQ: nothing counts accesses.
+    #[error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
+         between policies at runtime LRU and LFU data will take some time to adjust."
+    )]
+    FrequencyNotTracked,
+    /// OBJECT IDLETIME: nothing remembers accesses. The words are ours, for Redis does.
+    #[error("ERR Idle time not tracked: a read leaves no trace here.")]
+    IdleTimeNotTracked,
     /// The client has to authenticate first.
     #[error("NOAUTH Authentication required.")]
     AuthenticationRequired,
@@ -146,6 +164,12 @@ impl CommandError {
     #[must_use]
     pub fn unknown_subcommand(container: &CommandSpec, name: &[u8]) -> Self {
         Self::UnknownSubcommand { name: quotable(name), container: container.name.to_ascii_uppercase() }
+    }
+
+    /// EXPIRE has no `option`.
+    #[must_use]
+    pub fn unsupported_option(option: &[u8]) -> Self {
+        Self::UnsupportedOption(quotable(option))
     }
 
     /// HELLO has no `option`, or it lacks its arguments.

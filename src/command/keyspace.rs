@@ -28,6 +28,17 @@ impl Context<'_> {
         Flow::Next
     }
 
+    /// The same for the key at `argument`.
+    pub(super) fn read_at(&mut self, argument: usize, form: Reading) -> Flow {
+        let request = self.request;
+        let slot = Slot::of_key(request.arg(argument));
+        if self.turn.has_write_of(slot) {
+            return Flow::Barrier;
+        }
+        self.read_key(request, argument, slot, form);
+        Flow::Next
+    }
+
     fn read_key(&mut self, request: &Request, argument: usize, slot: Slot, form: Reading) {
         let (out, protocol) = (&mut self.turn.out, self.state.protocol);
         let here = self.server.store.read_here(slot, request.arg(argument), self.now, |lookup| {

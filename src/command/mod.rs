@@ -24,6 +24,7 @@ mod info;
 pub mod integer;
 pub mod introspect;
 mod keyspace;
+mod objects;
 mod pace;
 mod peering;
 mod reading;

@@ -2,8 +2,11 @@
 
 use crate::codec::{Protocol, reply};
 use crate::coordinator::Found;
-use crate::store::Lookup;
+use crate::store::{Lookup, Record};
 use crate::time::UnixMs;
+
+use super::errors::CommandError;
+use super::objects;
 
 /// What is asked about a key's record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +21,19 @@ pub(crate) enum Reading {
     Remaining(TimeUnit, UnixMs),
     /// EXPIRETIME, PEXPIRETIME: when it expires.
     ExpiresAt(TimeUnit),
+    /// OBJECT ENCODING: how Redis would keep the value.
+    Encoding,
+    /// OBJECT FREQ: how often it is used.
+    Frequency,
+    /// OBJECT IDLETIME: for how long it was not used.
+    IdleTime,
+    /// OBJECT REFCOUNT: how many keys share the value.
+    References,
+    /// MEMORY USAGE: the bytes that the record takes where it is kept.
+    Footprint {
+        /// How long the key is.
+        key_bytes: usize,
+    },
 }
 
 /// In which unit a time is answered.
@@ -47,7 +63,15 @@ pub(crate) fn found(reading: Reading, found: Option<&Found>, protocol: Protocol,
 fn answer(reading: Reading, live: Option<(&[u8], Option<UnixMs>)>, protocol: Protocol, out: &mut Vec<u8>) {
     match (reading, live) {
         (Reading::Value, Some((value, _))) => reply::bulk(out, value),
-        (Reading::Value, None) => reply::null(out, protocol),
+        (
+            Reading::Value
+            | Reading::Encoding
+            | Reading::Frequency
+            | Reading::IdleTime
+            | Reading::References
+            | Reading::Footprint { .. },
+            None,
+        ) => reply::null(out, protocol),
         (Reading::Length, live) => reply::integer(out, integer(live.map_or(0, |(value, _)| value.len() as u64))),
         (Reading::Type, Some(_)) => reply::simple(out, "string"),
         (Reading::Type, None) => reply::simple(out, "none"),
@@ -60,6 +84,13 @@ fn answer(reading: Reading, live: Option<(&[u8], Option<UnixMs>)>, protocol: Pro
                 out,
                 integer(if unit == TimeUnit::Seconds { rest.saturating_add(500) / 1000 } else { rest }),
             );
+        }
+        (Reading::Encoding, Some((value, _))) => reply::bulk(out, objects::encoding(value).as_bytes()),
+        (Reading::Frequency, Some(_)) => reply::error(out, &CommandError::FrequencyNotTracked.to_string()),
+        (Reading::IdleTime, Some(_)) => reply::error(out, &CommandError::IdleTimeNotTracked.to_string()),
+        (Reading::References, Some(_)) => reply::integer(out, 1),
+        (Reading::Footprint { key_bytes }, Some((value, _))) => {
+            reply::integer(out, integer(Record::footprint(key_bytes, value.len()) as u64));
         }
         (Reading::ExpiresAt(unit), Some((_, Some(at)))) => {
             reply::integer(

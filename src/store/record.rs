@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use triomphe::{Arc, ThinArc};
 
+use super::table::ITEM_BYTES;
 use crate::time::UnixMs;
 use crate::version::Version;
 
@@ -170,6 +171,12 @@ impl Record {
     /// What the allocator was asked for.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of::<usize>() * 2 + size_of::<Header>() + self.0.slice.len()
+    }
+
+    /// Bytes that a live record of this size takes on a node: its block, and its share of the slot's table.
+    #[must_use]
+    pub const fn footprint(key_bytes: usize, value_bytes: usize) -> usize {
+        size_of::<usize>() * 2 + size_of::<Header>() + key_bytes + value_bytes + ITEM_BYTES
     }
 
     /// Notes that somebody sees the record now. Reads of records seen before write nothing.

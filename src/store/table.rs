@@ -30,6 +30,9 @@ struct Group<T> {
     items: [Option<T>; PLACES],
 }
 
+/// What a thin pointer takes on average: three places in four are taken.
+pub(super) const ITEM_BYTES: usize = size_of::<Group<std::num::NonZero<usize>>>() * 4 / (PLACES * 3);
+
 /// Items of a slot, each found by its hash.
 pub(super) struct Table<T> {
     /// Never more than needed: a group has one place in eight free on average, or the only one is full.

@@ -11,6 +11,7 @@ mod connection;
 mod counters;
 mod data;
 mod internal;
+mod keys;
 mod server;
 
 use crate::command::spec::CommandSpec;
@@ -18,5 +19,5 @@ use crate::command::spec::CommandSpec;
 /// Every command and container, those between nodes too.
 pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
     let public = [data::COMMANDS, counters::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
-    public.into_iter().chain([internal::COMMANDS]).flatten()
+    public.into_iter().chain([keys::COMMANDS, internal::COMMANDS]).flatten()
 }

@@ -5,6 +5,7 @@
 //! command and errors come in Redis' order. Nothing changes where a rule reports an error.
 
 mod counters;
+mod lifetime;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -30,6 +31,11 @@ fn effect_of(command: CommandId) -> Option<Effect> {
         Id::Decr => counters::decr,
         Id::IncrBy => counters::incr_by,
         Id::DecrBy => counters::decr_by,
+        Id::Expire => lifetime::expire,
+        Id::PExpire => lifetime::pexpire,
+        Id::ExpireAt => lifetime::expire_at,
+        Id::PExpireAt => lifetime::pexpire_at,
+        Id::Persist => lifetime::persist,
         _ => return None,
     })
 }
