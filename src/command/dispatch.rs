@@ -122,6 +122,7 @@ impl Context<'_> {
             Id::PTtl => Ok(self.read(Reading::Remaining(TimeUnit::Milliseconds, self.now))),
             Id::ExpireTime => Ok(self.read(Reading::ExpiresAt(TimeUnit::Seconds))),
             Id::PExpireTime => Ok(self.read(Reading::ExpiresAt(TimeUnit::Milliseconds))),
+            Id::Dump => Ok(self.read(Reading::Payload)),
             Id::ObjectEncoding => Ok(self.read_at(2, Reading::Encoding)),
             Id::ObjectFreq => Ok(self.read_at(2, Reading::Frequency)),
             Id::ObjectIdleTime => Ok(self.read_at(2, Reading::IdleTime)),

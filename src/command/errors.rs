@@ -68,6 +68,27 @@ pub enum CommandError {
     /// EXPIRE and its kin with conditions that contradict each other.
     #[error("ERR GT and LT options at the same time are not compatible")]
     ExpireGtWithLt,
+    /// RESTORE of a key that exists.
+    #[error("BUSYKEY Target key name already exists.")]
+    BusyKey,
+    /// RESTORE with a negative time to live.
+    #[error("ERR Invalid TTL value, must be >= 0")]
+    InvalidTtl,
+    /// RESTORE with a negative time since the last use.
+    #[error("ERR Invalid IDLETIME value, must be >= 0")]
+    InvalidIdleTime,
+    /// RESTORE with a frequency that is no byte.
+    #[error("ERR Invalid FREQ value, must be >= 0 and <= 255")]
+    InvalidFrequency,
+    /// RESTORE of something that no DUMP has made, or that of a newer Redis.
+    #[error("ERR DUMP payload version or checksum are wrong")]
+    PayloadVersionOrChecksum,
+    /// RESTORE of a payload that makes no sense.
+    #[error("ERR Bad data format")]
+    BadPayload,
+    /// RESTORE of a value that is no string. The words are ours, for Redis takes it.
+    #[error("ERR the payload holds a {0}, and only strings can be kept here")]
+    PayloadIsNoString(&'static str),
     /// OBJECT FREQ: nothing counts accesses.
     #[error(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \

@@ -15,6 +15,7 @@ mod cluster_wide;
 mod connection;
 mod describe;
 mod dispatch;
+mod dump;
 pub mod errors;
 pub mod expiry;
 mod frame;

@@ -6,7 +6,7 @@ use crate::store::{Lookup, Record};
 use crate::time::UnixMs;
 
 use super::errors::CommandError;
-use super::objects;
+use super::{dump, objects};
 
 /// What is asked about a key's record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +21,8 @@ pub(crate) enum Reading {
     Remaining(TimeUnit, UnixMs),
     /// EXPIRETIME, PEXPIRETIME: when it expires.
     ExpiresAt(TimeUnit),
+    /// DUMP: the value in the form that RESTORE takes.
+    Payload,
     /// OBJECT ENCODING: how Redis would keep the value.
     Encoding,
     /// OBJECT FREQ: how often it is used.
@@ -65,6 +67,7 @@ fn answer(reading: Reading, live: Option<(&[u8], Option<UnixMs>)>, protocol: Pro
         (Reading::Value, Some((value, _))) => reply::bulk(out, value),
         (
             Reading::Value
+            | Reading::Payload
             | Reading::Encoding
             | Reading::Frequency
             | Reading::IdleTime
@@ -85,6 +88,7 @@ fn answer(reading: Reading, live: Option<(&[u8], Option<UnixMs>)>, protocol: Pro
                 integer(if unit == TimeUnit::Seconds { rest.saturating_add(500) / 1000 } else { rest }),
             );
         }
+        (Reading::Payload, Some((value, _))) => reply::bulk(out, &dump::encode(value)),
         (Reading::Encoding, Some((value, _))) => reply::bulk(out, objects::encoding(value).as_bytes()),
         (Reading::Frequency, Some(_)) => reply::error(out, &CommandError::FrequencyNotTracked.to_string()),
         (Reading::IdleTime, Some(_)) => reply::error(out, &CommandError::IdleTimeNotTracked.to_string()),

@@ -14,7 +14,7 @@ pub enum CommandId {
     // Keys and values.
     Get, Set, MGet, MSet, StrLen, Del, Unlink, Exists, Type, Ttl, PTtl, ExpireTime, PExpireTime,
     Incr, Decr, IncrBy, DecrBy,
-    Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
+    Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch, Dump, Restore,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,

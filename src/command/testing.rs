@@ -128,6 +128,14 @@ impl Bench {
         self.ask_for(request).0
     }
 
+    /// The answer to a request in its inline form, which may be no text.
+    pub(super) fn ask_for_bytes(&mut self, request: &str) -> Vec<u8> {
+        let mut turn = Turn::default();
+        self.dispatch(request, &mut turn);
+        turn.finish(Vec::new(), Vec::new());
+        turn.out
+    }
+
     /// The answer to a request in its inline form, and what the session is to do next.
     pub(super) fn ask_for(&mut self, request: &str) -> (String, Flow) {
         let mut turn = Turn::default();

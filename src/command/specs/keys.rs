@@ -5,6 +5,7 @@ use crate::command::spec::{Argument, ArgumentKind, Categories, CommandId, Comman
 const KEY: &[Argument] = &[Argument::key()];
 const KEYSPACE: Categories = Categories::KEYSPACE;
 const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
+const WRITE_DENYOOM: Flags = Flags::WRITE.and(Flags::DENYOOM);
 const LOADING_STALE: Flags = Flags::LOADING.and(Flags::STALE);
 /// What is answered differs from one server to the next.
 const VARIES: &[&str] = &["nondeterministic_output"];
@@ -47,6 +48,27 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .keys(KeySpec::every(1, &["RO"]))
         .arguments(&[Argument::key().multiple()]),
+    CommandSpec::new(CommandId::Dump, "dump", 2, "Returns a key's value in a form that RESTORE takes, Redis' too.")
+        .filed(Group::Generic, "2.6.0", "O(1)")
+        .flags(Flags::READONLY)
+        .also_in(KEYSPACE)
+        .tips(VARIES)
+        .keys(KeySpec::first(&["RO", "access"]))
+        .arguments(KEY),
+    CommandSpec::new(CommandId::Restore, "restore", -4, "Writes a value that DUMP returned, here or in Redis.")
+        .filed(Group::Generic, "2.6.0", "O(1)")
+        .flags(WRITE_DENYOOM)
+        .also_in(KEYSPACE.and(Categories::DANGEROUS))
+        .keys(KeySpec::first(&["OW", "update"]))
+        .arguments(&[
+            Argument::key(),
+            Argument::new("ttl", ArgumentKind::Integer),
+            Argument::new("serialized-value", ArgumentKind::String),
+            Argument::word("replace", "REPLACE").optional(),
+            Argument::word("absttl", "ABSTTL").optional(),
+            Argument::new("seconds", ArgumentKind::Integer).token("IDLETIME").optional(),
+            Argument::new("frequency", ArgumentKind::Integer).token("FREQ").optional(),
+        ]),
     CommandSpec::new(CommandId::Object, "object", -2, "Groups the commands on what a value is made of.")
         .filed(Group::Generic, "2.2.3", "That of the subcommand")
         .subcommands(OBJECT),

@@ -5,10 +5,12 @@
 
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
 use crate::command::errors::CommandError;
 use crate::command::integer::parse_i64;
 use crate::command::reading::TimeUnit;
-use crate::coordinator::Work;
+use crate::coordinator::{Held, Work};
 use crate::time::UnixMs;
 
 use super::Reply;
@@ -34,6 +36,7 @@ pub(super) fn pexpire_at(work: &mut Work<'_>) -> Result<(), CommandError> {
 }
 
 /// PERSIST key.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of all rules")]
 pub(super) fn persist(work: &mut Work<'_>) -> Result<(), CommandError> {
     let held = work.held[0].filter(|held| held.expires_at.is_some());
     if let Some(held) = held {
@@ -50,10 +53,11 @@ fn since_now(work: &Work<'_>) -> i64 {
 
 /// Lets the key expire so long after `base`, if it exists and the options allow it.
 fn set(work: &mut Work<'_>, unit: TimeUnit, base: i64, command: &'static str) -> Result<(), CommandError> {
-    let condition = Condition::parse(&work.args[3..])?;
+    let conditions = Condition::parse(&work.args[3..])?;
     let number = parse_i64(work.args[2]).ok_or(CommandError::NotAnInteger)?;
     let at = unix_ms(number, unit, base).ok_or(CommandError::InvalidExpireTime(command))?;
-    let Some(held) = work.held[0].filter(|held| condition.allows(held.expires_at, at)) else {
+    let allowed = |held: &Held<'_>| conditions.iter().all(|condition| condition.allows(held.expires_at, at));
+    let Some(held) = work.held[0].filter(allowed) else {
         work.integer(0);
         return Ok(());
     };
@@ -75,48 +79,48 @@ fn unix_ms(number: i64, unit: TimeUnit, base: i64) -> Option<i64> {
 }
 
 /// Which present expiry a new one may replace.
-#[derive(Clone, Copy, Default)]
-struct Condition {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
     /// NX: none.
-    none: bool,
+    None,
     /// XX: any.
-    any: bool,
+    Any,
     /// GT: an earlier one.
-    earlier: bool,
+    Earlier,
     /// LT: a later one.
-    later: bool,
+    Later,
 }
 
 impl Condition {
-    fn parse(options: &[&[u8]]) -> Result<Self, CommandError> {
-        let mut condition = Self::default();
+    fn parse(options: &[&[u8]]) -> Result<SmallVec<[Self; 2]>, CommandError> {
+        let names: [(&[u8], Self); 4] =
+            [(b"NX", Self::None), (b"XX", Self::Any), (b"GT", Self::Earlier), (b"LT", Self::Later)];
+        let named = |option: &&[u8]| names.into_iter().find(|(name, _)| option.eq_ignore_ascii_case(name));
+        let mut conditions = SmallVec::new();
         for option in options {
-            let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
-            let wanted = match () {
-                () if is("NX") => &mut condition.none,
-                () if is("XX") => &mut condition.any,
-                () if is("GT") => &mut condition.earlier,
-                () if is("LT") => &mut condition.later,
-                () => return Err(CommandError::unsupported_option(option)),
-            };
-            *wanted = true;
+            let (_, condition) = named(option).ok_or_else(|| CommandError::unsupported_option(option))?;
+            if !conditions.contains(&condition) {
+                conditions.push(condition);
+            }
         }
-        if condition.none && (condition.any || condition.earlier || condition.later) {
+        if conditions.contains(&Self::None) && conditions.len() > 1 {
             return Err(CommandError::ExpireNxWithOthers);
         }
-        if condition.earlier && condition.later {
+        if conditions.contains(&Self::Earlier) && conditions.contains(&Self::Later) {
             return Err(CommandError::ExpireGtWithLt);
         }
-        Ok(condition)
+        Ok(conditions)
     }
 
     /// Whether `at` may replace `present`.
     fn allows(self, present: Option<UnixMs>, at: i64) -> bool {
         let order = present.map_or(Ordering::Less, |present| i128::from(at).cmp(&i128::from(present.0)));
-        (!self.none || present.is_none())
-            && (!self.any || present.is_some())
-            && (!self.earlier || order == Ordering::Greater)
-            && (!self.later || order == Ordering::Less)
+        match self {
+            Self::None => present.is_none(),
+            Self::Any => present.is_some(),
+            Self::Earlier => order == Ordering::Greater,
+            Self::Later => order == Ordering::Less,
+        }
     }
 }
 

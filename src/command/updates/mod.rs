@@ -6,6 +6,7 @@
 
 mod counters;
 mod lifetime;
+mod restore;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -36,6 +37,7 @@ fn effect_of(command: CommandId) -> Option<Effect> {
         Id::ExpireAt => lifetime::expire_at,
         Id::PExpireAt => lifetime::pexpire_at,
         Id::Persist => lifetime::persist,
+        Id::Restore => restore::restore,
         _ => return None,
     })
 }
