@@ -10,6 +10,7 @@ use crate::time::UnixMs;
 
 use super::client::Client;
 use super::errors::{CommandError, REQUEST_BYTES_MAX};
+use super::expiry::Unit;
 use super::reading::{Reading, TimeUnit};
 use super::server::Server;
 use super::spec::{CommandId, CommandSpec, Flags};
@@ -111,7 +112,11 @@ impl Context<'_> {
         use CommandId as Id;
         match spec.id {
             Id::Get => Ok(self.read(Reading::Value)),
-            Id::Set => self.write(),
+            Id::Set => self.write(spec),
+            Id::SetEx => self.write_for(spec, Unit::Ex),
+            Id::PSetEx => self.write_for(spec, Unit::Px),
+            Id::GetEx => self.read_or_expire(spec),
+            Id::MSetNx => self.write_many_if_none(spec),
             Id::MGet => Ok(self.read_many()),
             Id::MSet => self.write_many(),
             Id::Del | Id::Unlink => Ok(self.delete()),

@@ -56,6 +56,9 @@ pub enum CommandError {
     /// DECRBY with a number that has no opposite.
     #[error("ERR decrement would overflow")]
     DecrementWouldOverflow,
+    /// A value would become longer than the longest that is kept.
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    ValueTooLong,
     /// A time to live or point in time that is zero, negative or too far away, for this command.
     #[error("ERR invalid expire time in '{0}' command")]
     InvalidExpireTime(&'static str),

@@ -9,8 +9,9 @@ use crate::time::UnixMs;
 
 use super::dispatch::{Context, Flow};
 use super::errors::CommandError;
-use super::expiry::parse_set_options;
+use super::expiry::{Unit, parse_set_options};
 use super::reading::{self, Reading};
+use super::spec::CommandSpec;
 use super::turn::{Fold, PartialFold};
 
 /// Keys of one command that are worked on before other clients get their turn.
@@ -136,38 +137,72 @@ impl Context<'_> {
         }
         let mut launched = 0;
         for argument in keys {
-            launched += usize::from(self.write_key(request, argument, Slot::of_key(request.arg(argument)), None));
+            let slot = Slot::of_key(request.arg(argument));
+            launched += usize::from(self.write_key(request, (argument, argument + 1), slot, None));
         }
         self.conclude((launched, 0), until, Fold::Stored, PartialFold::Stored);
         Ok(until.flow(end))
     }
 
-    /// SET key value [EX seconds | PX milliseconds | EXAT seconds | PXAT milliseconds].
-    pub(super) fn write(&mut self) -> Result<Flow, CommandError> {
+    /// SET. With NX, XX, GET, KEEPTTL or IFEQ it depends on what the key holds, and is an update.
+    pub(super) fn write(&mut self, spec: &CommandSpec) -> Result<Flow, CommandError> {
         let request = self.request;
-        let options = match request.len() {
+        let expires_at = match request.len() {
             3 => None,
-            _ => parse_set_options(request.args().skip(3), self.now)?.expires_at,
+            _ => {
+                let options = parse_set_options(request.args().skip(3), self.now)?;
+                if options.depends() {
+                    return self.update(spec).expect("SET has a rule");
+                }
+                options.expiry.after(None)
+            }
         };
-        let slot = self.first_slot();
-        if self.turn.has_read_of(slot) {
-            return Ok(Flow::Barrier);
+        Ok(self.write_alone(2, expires_at))
+    }
+
+    /// SETEX key seconds value; PSETEX key milliseconds value.
+    pub(super) fn write_for(&mut self, spec: &CommandSpec, unit: Unit) -> Result<Flow, CommandError> {
+        let expires_at = unit.expiry(self.request.arg(2), self.now, spec.name)?;
+        Ok(self.write_alone(3, Some(expires_at)))
+    }
+
+    /// GETEX. Without options it is a GET.
+    pub(super) fn read_or_expire(&mut self, spec: &CommandSpec) -> Result<Flow, CommandError> {
+        match self.request.len() {
+            2 => Ok(self.read(Reading::Value)),
+            _ => self.update(spec).expect("GETEX has a rule"),
         }
-        match self.write_key(request, 1, slot, options) {
+    }
+
+    /// MSETNX. What is wrong with the number of words outranks keys of several slots.
+    pub(super) fn write_many_if_none(&mut self, spec: &CommandSpec) -> Result<Flow, CommandError> {
+        match self.request.len() % 2 {
+            0 => Err(CommandError::WrongArity(spec.name)),
+            _ => self.update(spec).expect("MSETNX has a rule"),
+        }
+    }
+
+    /// Writes the value at argument `value` to the only key, and answers `OK`.
+    fn write_alone(&mut self, value: usize, expires_at: Option<UnixMs>) -> Flow {
+        let (request, slot) = (self.request, self.first_slot());
+        if self.turn.has_read_of(slot) {
+            return Flow::Barrier;
+        }
+        match self.write_key(request, (1, value), slot, expires_at) {
             true => self.turn.note(1, Fold::Stored, self.state.protocol),
             false => reply::simple(&mut self.turn.out, "OK"),
         }
-        Ok(Flow::Next)
+        Flow::Next
     }
 
-    /// Writes the pair at `argument`; whether it was launched rather than done on the spot.
-    fn write_key(&mut self, request: &Request, argument: usize, slot: Slot, expires_at: Option<UnixMs>) -> bool {
-        let (key, value) = (request.arg(argument), request.arg(argument + 1));
+    /// Writes the pair of these arguments; whether it was launched rather than done on the spot.
+    fn write_key(&mut self, request: &Request, pair: (usize, usize), slot: Slot, expires_at: Option<UnixMs>) -> bool {
+        let (key, value) = (request.arg(pair.0), request.arg(pair.1));
         if self.server.store.write_here(slot, key, Some(value), expires_at, self.now).is_some() {
             return false;
         }
-        let value: Bytes = request.bytes(argument + 1);
-        self.turn.write(slot, request.bytes(argument), Some(value), expires_at);
+        let value: Bytes = request.bytes(pair.1);
+        self.turn.write(slot, request.bytes(pair.0), Some(value), expires_at);
         true
     }
 

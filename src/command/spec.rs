@@ -16,6 +16,7 @@ pub enum CommandId {
     Incr, Decr, IncrBy, DecrBy,
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch, Dump, Restore,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
+    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp,

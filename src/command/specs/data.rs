@@ -5,7 +5,15 @@ use crate::command::spec::{Argument, ArgumentKind, Categories, CommandId, Comman
 const KEY: &[Argument] = &[Argument::key()];
 const KEYS: &[Argument] = &[Argument::key().multiple()];
 const VALUE: Argument = Argument::new("value", ArgumentKind::String);
-/// SET's options; NX, XX, GET and KEEPTTL are not offered.
+/// On what SET depends; IFEQ is Valkey's.
+const CONDITION: Argument = Argument::one_of(
+    "condition",
+    &[
+        Argument::word("nx", "NX"),
+        Argument::word("xx", "XX"),
+        Argument::new("comparison-value", ArgumentKind::String).token("IFEQ"),
+    ],
+);
 const EXPIRATION: Argument = Argument::one_of(
     "expiration",
     &[
@@ -13,6 +21,7 @@ const EXPIRATION: Argument = Argument::one_of(
         Argument::new("milliseconds", ArgumentKind::Integer).token("PX"),
         Argument::new("unix-time-seconds", ArgumentKind::UnixTime).token("EXAT"),
         Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime).token("PXAT"),
+        Argument::word("keepttl", "KEEPTTL"),
     ],
 );
 
@@ -33,12 +42,23 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .also_in(Categories::STRING)
         .keys(KeySpec::first(&["RO", "access"]))
         .arguments(KEY),
-    CommandSpec::new(CommandId::Set, "set", -3, "Writes a key's value, with an expiry if one is given.")
-        .filed(Group::String, "1.0.0", "O(1)")
-        .flags(WRITE_DENYOOM)
-        .also_in(Categories::STRING)
-        .keys(KeySpec::first(&["RW", "access", "update", "variable_flags"]))
-        .arguments(&[Argument::key(), VALUE, EXPIRATION.optional()]),
+    CommandSpec::new(
+        CommandId::Set,
+        "set",
+        -3,
+        "Writes a key's value, perhaps on a condition, with an expiry if one is given.",
+    )
+    .filed(Group::String, "1.0.0", "O(1)")
+    .flags(WRITE_DENYOOM)
+    .also_in(Categories::STRING)
+    .keys(KeySpec::first(&["RW", "access", "update", "variable_flags"]))
+    .arguments(&[
+        Argument::key(),
+        VALUE,
+        CONDITION.optional(),
+        Argument::word("get", "GET").optional(),
+        EXPIRATION.optional(),
+    ]),
     CommandSpec::new(CommandId::MGet, "mget", -2, "Returns the values of several keys, nil for each that is missing.")
         .filed(Group::String, "1.0.0", PER_KEY)
         .flags(READ_FAST)

@@ -13,6 +13,7 @@ mod data;
 mod internal;
 mod keys;
 mod server;
+mod strings;
 
 use crate::command::spec::CommandSpec;
 
@@ -20,4 +21,13 @@ use crate::command::spec::CommandSpec;
 pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
     let public = [data::COMMANDS, counters::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
     public.into_iter().chain([keys::COMMANDS, internal::COMMANDS]).flatten()
+    let public = [
+        data::COMMANDS,
+        counters::COMMANDS,
+        strings::COMMANDS,
+        server::COMMANDS,
+        connection::COMMANDS,
+        cluster::COMMANDS,
+    ];
+    public.into_iter().chain([internal::COMMANDS]).flatten()
 }

@@ -7,6 +7,8 @@
 mod counters;
 mod lifetime;
 mod restore;
+mod set;
+mod strings;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -20,6 +22,9 @@ use super::dispatch::{Context, Flow};
 use super::errors::CommandError;
 use super::spec::{CommandId, CommandSpec};
 use super::table;
+
+/// The longest value that a command may make, which is Redis' own limit.
+const VALUE_BYTES_MAX: usize = 512 << 20;
 
 /// What one update does to its keys.
 type Effect = fn(&mut Work<'_>) -> Result<(), CommandError>;
@@ -38,6 +43,13 @@ fn effect_of(command: CommandId) -> Option<Effect> {
         Id::PExpireAt => lifetime::pexpire_at,
         Id::Persist => lifetime::persist,
         Id::Restore => restore::restore,
+        Id::Set => set::set,
+        Id::SetNx => set::set_nx,
+        Id::GetSet => set::get_set,
+        Id::GetDel => set::get_del,
+        Id::GetEx => set::get_ex,
+        Id::MSetNx => set::mset_nx,
+        Id::Append => strings::append,
         _ => return None,
     })
 }
@@ -100,16 +112,23 @@ impl Context<'_> {
     }
 }
 
+/// An error unless a value of so many bytes may be kept.
+fn within_limit(bytes: usize) -> Result<(), CommandError> {
+    if bytes > VALUE_BYTES_MAX { Err(CommandError::ValueTooLong) } else { Ok(()) }
+}
+
 /// What rules say, in Redis' words and shapes.
-pub(super) trait Reply {
+pub(super) trait Reply<'a> {
     /// What the first key holds.
-    fn first(&self) -> Option<Held<'_>>;
+    fn first(&self) -> Option<Held<'a>>;
     /// The key at `position` holds this from now on.
     fn put(&mut self, position: usize, value: impl Into<Bytes>, expires_at: Option<UnixMs>);
     /// The key at `position` holds nothing any more.
     fn delete(&mut self, position: usize);
     /// Answers with an integer.
     fn integer(&mut self, number: i64);
+    /// Answers with a length or position.
+    fn length(&mut self, length: usize);
     /// Answers with a bulk string.
     fn bulk(&mut self, bytes: &[u8]);
     /// Answers nil.
@@ -118,8 +137,8 @@ pub(super) trait Reply {
     fn ok(&mut self);
 }
 
-impl Reply for Work<'_> {
-    fn first(&self) -> Option<Held<'_>> {
+impl<'a> Reply<'a> for Work<'a> {
+    fn first(&self) -> Option<Held<'a>> {
         self.held.first().copied().flatten()
     }
 
@@ -133,6 +152,10 @@ impl Reply for Work<'_> {
 
     fn integer(&mut self, number: i64) {
         reply::integer(self.out, number);
+    }
+
+    fn length(&mut self, length: usize) {
+        reply::integer(self.out, i64::try_from(length).unwrap_or(i64::MAX));
     }
 
     fn bulk(&mut self, bytes: &[u8]) {

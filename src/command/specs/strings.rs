@@ -1,0 +1,73 @@
+//! Commands on values as strings of bytes, beyond GET, SET and the counters.
+
+use crate::command::spec::{Argument, ArgumentKind, Categories, CommandId, CommandSpec, Flags, Group, KeySpec};
+
+const KEY: Argument = Argument::key();
+const VALUE: Argument = Argument::new("value", ArgumentKind::String);
+const SECONDS: Argument = Argument::new("seconds", ArgumentKind::Integer);
+const MILLISECONDS: Argument = Argument::new("milliseconds", ArgumentKind::Integer);
+/// GETEX's options.
+const EXPIRATION: Argument = Argument::one_of(
+    "expiration",
+    &[
+        SECONDS.token("EX"),
+        MILLISECONDS.token("PX"),
+        Argument::new("unix-time-seconds", ArgumentKind::UnixTime).token("EXAT"),
+        Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime).token("PXAT"),
+        Argument::word("persist", "PERSIST"),
+    ],
+);
+
+const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
+const GROWS: Flags = Flags::WRITE.and(Flags::DENYOOM);
+const GROWS_FAST: Flags = GROWS.and(Flags::FAST);
+
+const PER_KEY: &str = "O(N), N being the number of keys";
+const PER_BYTE: &str = "O(N), N being the length of the value";
+
+pub(super) const COMMANDS: &[CommandSpec] = &[
+    string(CommandId::SetNx, "setnx", 3, "Writes a key's value unless the key exists; whether it did.")
+        .filed(Group::String, "1.0.0", "O(1)")
+        .flags(GROWS_FAST)
+        .keys(KeySpec::first(&["OW", "insert"]))
+        .arguments(&[KEY, VALUE]),
+    string(CommandId::SetEx, "setex", 4, "Writes a key's value, which expires after so many seconds.")
+        .filed(Group::String, "2.0.0", "O(1)")
+        .flags(GROWS)
+        .keys(KeySpec::first(&["OW", "update"]))
+        .arguments(&[KEY, SECONDS, VALUE]),
+    string(CommandId::PSetEx, "psetex", 4, "Writes a key's value, which expires after so many milliseconds.")
+        .filed(Group::String, "2.6.0", "O(1)")
+        .flags(GROWS)
+        .keys(KeySpec::first(&["OW", "update"]))
+        .arguments(&[KEY, MILLISECONDS, VALUE]),
+    string(CommandId::GetSet, "getset", 3, "Writes a key's value and returns the one before.")
+        .filed(Group::String, "1.0.0", "O(1)")
+        .flags(GROWS_FAST)
+        .keys(KeySpec::first(&["RW", "access", "update"]))
+        .arguments(&[KEY, VALUE]),
+    string(CommandId::GetDel, "getdel", 2, "Deletes a key and returns the value that it had.")
+        .filed(Group::String, "6.2.0", "O(1)")
+        .flags(WRITE_FAST)
+        .keys(KeySpec::first(&["RW", "access", "delete"]))
+        .arguments(&[KEY]),
+    string(CommandId::GetEx, "getex", -2, "Returns a key's value, and changes when it expires if told to.")
+        .filed(Group::String, "6.2.0", "O(1)")
+        .flags(WRITE_FAST)
+        .keys(KeySpec::first(&["RW", "access", "update"]))
+        .arguments(&[KEY, EXPIRATION.optional()]),
+    string(CommandId::MSetNx, "msetnx", -3, "Writes the values of several keys of one slot unless any of them exists.")
+        .filed(Group::String, "1.0.1", PER_KEY)
+        .flags(GROWS)
+        .keys(KeySpec::every(2, &["OW", "insert"]))
+        .arguments(&[Argument::block("key_value", &[KEY, VALUE]).multiple()]),
+    string(CommandId::Append, "append", 3, "Adds to the end of a key's value and returns its new length.")
+        .filed(Group::String, "2.0.0", PER_BYTE)
+        .flags(GROWS_FAST)
+        .keys(KeySpec::first(&["RW", "insert"]))
+        .arguments(&[KEY, VALUE]),
+];
+
+const fn string(id: CommandId, name: &'static str, arity: i8, summary: &'static str) -> CommandSpec {
+    CommandSpec::new(id, name, arity, summary).also_in(Categories::STRING)
+}
