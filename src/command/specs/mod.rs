@@ -19,15 +19,15 @@ use crate::command::spec::CommandSpec;
 
 /// Every command and container, those between nodes too.
 pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
-    let public = [data::COMMANDS, counters::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
-    public.into_iter().chain([keys::COMMANDS, internal::COMMANDS]).flatten()
-    let public = [
+    let subjects: [&[CommandSpec]; _] = [
         data::COMMANDS,
         counters::COMMANDS,
         strings::COMMANDS,
+        keys::COMMANDS,
         server::COMMANDS,
         connection::COMMANDS,
         cluster::COMMANDS,
+        internal::COMMANDS,
     ];
-    public.into_iter().chain([internal::COMMANDS]).flatten()
+    subjects.into_iter().flatten()
 }
