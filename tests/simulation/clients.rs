@@ -64,6 +64,10 @@ impl Client {
     async fn write(&mut self, node: usize) {
         let world = Arc::clone(&self.world);
         let (key, value) = (self.key(), self.value());
+        let swaps = world.plan.theme.mix.swaps;
+        if swaps > 0 && self.chance.happens(swaps) {
+            return self.swap(node, key, value).await;
+        }
         let operation = cluster::write(&key, value.as_deref());
         let patience = self.patience();
         let ask = async {
@@ -72,6 +76,21 @@ impl Client {
             reply.map_or(Reply::Died, |mut replies| replies.remove(0))
         };
         world.history.record((self.number, node), &key, Action::Write(value), ask).await;
+    }
+
+    /// A value for another.
+    async fn swap(&mut self, node: usize, key: String, value: Option<String>) {
+        let world = Arc::clone(&self.world);
+        let command = match &value {
+            Some(value) => format!("SET {key} {value} GET"),
+            None => format!("GETDEL {key}"),
+        };
+        let patience = self.patience();
+        let ask = async {
+            let reply = tokio::time::timeout(patience, world.cluster.update(node, &command)).await;
+            reply.unwrap_or(Reply::Died)
+        };
+        world.history.record((self.number, node), &key, Action::Swap(value), ask).await;
     }
 
     /// A value, and its end by way of another node.

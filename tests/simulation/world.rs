@@ -112,6 +112,9 @@ impl World {
         checker::nothing_taken_back_is_read(&calls)?;
         let (n, w, r) = self.plan.quorum;
         for calls in checker::by_key(&calls) {
+            if 2 * w > n {
+                checker::swaps_see_one_another(&calls)?;
+            }
             match Consistency::of(n, w, r) {
                 Consistency::Linearizable => checker::is_linearizable(&calls)?,
                 Consistency::LastAcknowledged => checker::reads_return_the_last_acknowledged(&calls)?,

@@ -25,13 +25,8 @@ pub(crate) fn by_key(calls: &[Call]) -> Vec<Vec<Call>> {
 
 /// No value whose write was answered as taken back is read, before or after that answer; nor one that nobody wrote.
 pub(crate) fn nothing_taken_back_is_read(calls: &[Call]) -> Result<(), Violation> {
-    let written: HashMap<&str, &Call> = calls
-        .iter()
-        .filter_map(|call| match &call.action {
-            Action::Write(Some(value)) => Some((value.as_str(), call)),
-            _ => None,
-        })
-        .collect();
+    let written: HashMap<&str, &Call> =
+        calls.iter().filter_map(|call| Some((call.value()?.as_deref()?, call))).collect();
     for read in calls {
         let Fate::Saw(Some(value)) = &read.fate else { continue };
         match written.get(value.as_str()) {
@@ -65,18 +60,32 @@ fn these_return_the_last_acknowledged(calls: &[Call], is_held: impl Fn(&Call) ->
         let Fate::Saw(seen) = &read.fate else { continue };
         // The latest beginning of any write that was acknowledged before this read began: whatever was answered
         // before that, is superseded.
-        let acknowledged = calls.iter().filter(|call| call.fate == Fate::Acknowledged && call.returned < read.invoked);
+        let acknowledged = calls.iter().filter(|call| call.has_written() && call.returned < read.invoked);
         let superseded_before = acknowledged.map(|call| call.invoked).max();
-        let allows = |write: &&Call| match (&write.action, &write.fate) {
-            (Action::Write(value), Fate::Acknowledged) => {
-                value == seen && write.invoked < read.returned && superseded_before.is_none_or(|at| write.returned > at)
-            }
-            (Action::Write(value), Fate::Unknown) => value == seen && write.invoked < read.returned,
-            _ => false,
+        let allows = |write: &&Call| {
+            let may_be_it = write.value() == Some(seen) && write.invoked < read.returned;
+            let is_current = || write.has_written() && superseded_before.is_none_or(|at| write.returned > at);
+            may_be_it && (write.fate == Fate::Unknown || is_current())
         };
         let is_initial = seen.is_none() && superseded_before.is_none();
         if !is_initial && !calls.iter().any(|call| allows(&call)) {
             return Err(format!("neither the last acknowledged write nor one in flight:\n{read}\n{}", list(calls)));
+        }
+    }
+    Ok(())
+}
+
+/// Each swap returns the last acknowledged write, or one in flight or of unknown fate, and no two return the same value: each
+/// has seen all that took effect before. `calls` are of one key that began without a value.
+pub(crate) fn swaps_see_one_another(calls: &[Call]) -> Result<(), Violation> {
+    let is_swap = |call: &Call| matches!(call.action, Action::Swap(_));
+    these_return_the_last_acknowledged(calls, is_swap)?;
+    let mut replaced: HashMap<&str, &Call> = HashMap::new();
+    for swap in calls.iter().filter(|call| is_swap(call)) {
+        if let Fate::Saw(Some(value)) = &swap.fate
+            && let Some(other) = replaced.insert(value, swap)
+        {
+            return Err(format!("one value was replaced twice:\n{other}\n{swap}\n{}", list(calls)));
         }
     }
     Ok(())
@@ -111,6 +120,17 @@ struct Step {
 enum Effect {
     Write(Option<String>),
     Read(Option<String>),
+    Swap { seen: Option<String>, value: Option<String> },
+}
+
+impl Effect {
+    /// Whether it can be the next that takes effect on a key that holds this.
+    fn fits(&self, held: &Option<String>) -> bool {
+        match self {
+            Self::Write(_) => true,
+            Self::Read(seen) | Self::Swap { seen, .. } => seen == held,
+        }
+    }
 }
 
 struct Steps(Vec<Step>);
@@ -128,10 +148,13 @@ impl Steps {
             let (effect, returned) = match (&call.action, &call.fate) {
                 (Action::Write(value), Fate::Acknowledged) => (Effect::Write(value.clone()), call.returned),
                 // What nobody saw may just as well never have happened.
-                (Action::Write(value), Fate::Unknown) if seen.contains(value) => {
+                (Action::Write(value) | Action::Swap(value), Fate::Unknown) if seen.contains(value) => {
                     (Effect::Write(value.clone()), u64::MAX)
                 }
                 (Action::Read, Fate::Saw(value)) => (Effect::Read(value.clone()), call.returned),
+                (Action::Swap(value), Fate::Saw(seen)) => {
+                    (Effect::Swap { seen: seen.clone(), value: value.clone() }, call.returned)
+                }
                 _ => return None,
             };
             Some(Step { invoked: call.invoked, returned, effect })
@@ -171,12 +194,13 @@ impl Search<'_> {
         if !self.dead_ends.insert((position.taken.clone(), position.value.clone())) {
             return false;
         }
-        next.into_iter().any(|at| matches!(steps[at].effect, Effect::Write(_)) && self.takes(position, at))
+        let is_read = |at: usize| matches!(steps[at].effect, Effect::Read(_));
+        next.into_iter().any(|at| !is_read(at) && steps[at].effect.fits(&position.value) && self.takes(position, at))
     }
 
     fn takes(&mut self, position: &mut Position, at: usize) -> bool {
         let before = position.value.clone();
-        if let Effect::Write(value) = &self.steps.0[at].effect {
+        if let Effect::Write(value) | Effect::Swap { value, .. } = &self.steps.0[at].effect {
             position.value.clone_from(value);
         }
         position.taken[at] = true;
@@ -192,7 +216,8 @@ mod tests {
 
     use super::*;
 
-    /// A history of one key from lines like `0-5 set a`, `6-7 get a`, `2-? set b` (unknown), `2-3! set c` (taken back).
+    /// A history of one key from lines like `0-5 set a`, `6-7 get a`, `2-? set b` (unknown), `2-3! set c` (taken back), `4-5 swap b a` (b
+    /// for a).
     fn history(lines: &[&str]) -> Vec<Call> {
         lines.iter().enumerate().map(|(client, line)| call(client, line)).collect()
     }
@@ -203,12 +228,15 @@ mod tests {
         let action = match words.next() {
             Some("set") => Action::Write(words.next().map(str::to_owned)),
             Some("del") => Action::Write(None),
+            Some("swap") => Action::Swap(words.next().map(str::to_owned)),
             _ => Action::Read,
         };
         let fate = match (&action, end) {
-            (Action::Read, _) => Fate::Saw(words.next().filter(|&value| value != "nil").map(str::to_owned)),
             (_, "?") => Fate::Unknown,
             (_, end) if end.ends_with('!') => Fate::TakenBack,
+            (Action::Read | Action::Swap(_), _) => {
+                Fate::Saw(words.next().filter(|&value| value != "nil").map(str::to_owned))
+            }
             _ => Fate::Acknowledged,
         };
         let returned = end.trim_end_matches('!').parse().unwrap_or(1000);
@@ -230,6 +258,32 @@ mod tests {
             assert_eq!(is_linearizable(&history(lines)), Ok(()), "{lines:?}");
             assert_eq!(nothing_taken_back_is_read(&history(lines)), Ok(()), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn swaps_that_saw_one_another_are_linearizable() {
+        for lines in [
+            &["0-1 set a", "2-9 swap b a", "2-9 swap c b", "10-11 get c"][..],
+            &["0-9 swap a nil", "0-9 set b", "10-11 get a"],
+            &["0-1 set a", "2-? swap b", "3-4 swap c b", "5-6 get c"],
+            &["0-1 set a", "2-3! swap b", "4-5 swap c a"],
+        ] {
+            assert_eq!(swaps_see_one_another(&history(lines)), Ok(()), "{lines:?}");
+        }
+        assert_eq!(is_linearizable(&history(&["0-1 set a", "2-9 swap b a", "2-9 swap c b", "10-11 get c"])), Ok(()));
+    }
+
+    #[test]
+    fn a_lost_swap_is_found() {
+        for lines in [
+            &["0-1 set a", "2-9 swap b a", "2-9 swap c a"][..],
+            &["0-1 set a", "2-3 swap b a", "4-5 swap c a"],
+            &["0-1 set a", "2-3 set b", "4-5 swap c a"],
+        ] {
+            assert!(swaps_see_one_another(&history(lines)).is_err(), "{lines:?}");
+            assert!(is_linearizable(&history(lines)).is_err(), "{lines:?}");
+        }
+        assert!(is_linearizable(&history(&["0-1 set a", "2-5 swap b a", "2-5 set c", "6-7 get b"])).is_err());
     }
 
     #[test]

@@ -148,6 +148,8 @@ impl Reply {
             [b'-', ..] if text.contains("nothing was written") => Self::NotWritten(text),
             [b'-', ..] if text.contains("reverted") => Self::Reverted(text),
             [b'-', ..] => Self::Indeterminate(text),
+            b"$-1" => Self::Value(None),
+            [b'$', ..] => Self::Value(text.split_once("\r\n").map(|(_, value)| value.to_owned())),
             _ => Self::Value(Some(text)),
         }
     }

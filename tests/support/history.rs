@@ -32,12 +32,14 @@ pub(crate) enum Action {
     /// Store a value that no other call stores (`Some`), or delete.
     Write(Option<String>),
     Read,
+    /// Store such a value, or delete, and return what was there before.
+    Swap(Option<String>),
 }
 
 /// What became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Fate {
-    /// The read returned this.
+    /// The read, or the swap, returned this.
     Saw(Option<String>),
     /// The write was acknowledged.
     Acknowledged,
@@ -75,6 +77,25 @@ impl Reply {
     }
 }
 
+impl Call {
+    /// What it stores, if it stores anything.
+    pub(crate) fn value(&self) -> Option<&Option<String>> {
+        match &self.action {
+            Action::Write(value) | Action::Swap(value) => Some(value),
+            Action::Read => None,
+        }
+    }
+
+    /// Whether it was acknowledged that its value was stored.
+    pub(crate) fn has_written(&self) -> bool {
+        match self.action {
+            Action::Write(_) => self.fate == Fate::Acknowledged,
+            Action::Swap(_) => matches!(self.fate, Fate::Saw(_)),
+            Action::Read => false,
+        }
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { client, node, key, action, fate, words, invoked, returned } = self;
@@ -87,6 +108,8 @@ impl fmt::Display for Call {
             Action::Write(Some(value)) => write!(f, "SET {key} {value}")?,
             Action::Write(None) => write!(f, "DEL {key}")?,
             Action::Read => write!(f, "GET {key}")?,
+            Action::Swap(Some(value)) => write!(f, "SET {key} {value} GET")?,
+            Action::Swap(None) => write!(f, "GETDEL {key}")?,
         }
         match fate {
             Fate::Saw(Some(value)) => write!(f, " = {value}"),
