@@ -7,6 +7,8 @@ pub enum ArgumentKind {
     String,
     /// A 64-bit integer.
     Integer,
+    /// A number with a fraction.
+    Double,
     /// A key of the command's key spec.
     Key,
     /// A glob pattern.
@@ -28,6 +30,7 @@ impl ArgumentKind {
         match self {
             Self::String => "string",
             Self::Integer => "integer",
+            Self::Double => "double",
             Self::Key => "key",
             Self::Pattern => "pattern",
             Self::UnixTime => "unix-time",
@@ -53,6 +56,8 @@ pub struct Argument {
     pub optional: bool,
     /// Whether it may be given several times.
     pub multiple: bool,
+    /// Whether its token comes again each time that it is given.
+    pub repeats_token: bool,
     /// The arguments that a block or a choice is made of.
     pub arguments: &'static [Argument],
 }
@@ -61,6 +66,7 @@ impl Argument {
     /// An argument that has to be there once.
     pub(super) const fn new(name: &'static str, kind: ArgumentKind) -> Self {
         Self { name, kind, key_spec: 0, token: None, optional: false, multiple: false, arguments: &[] }
+        Self { name, kind, token: None, optional: false, multiple: false, repeats_token: false, arguments: &[] }
     }
 
     /// A key.
@@ -101,5 +107,10 @@ impl Argument {
     /// The same, once or more.
     pub(super) const fn multiple(self) -> Self {
         Self { multiple: true, ..self }
+    }
+
+    /// The same, once or more, its token before each.
+    pub(super) const fn multiple_with_token(self) -> Self {
+        Self { multiple: true, repeats_token: true, ..self }
     }
 }

@@ -1,9 +1,14 @@
-//! Commands that wait for the whole cluster: DBSIZE and FLUSHALL.
+//! Commands that wait for the whole cluster, such as DBSIZE and FLUSHALL, or for keys of several slots.
+
+use bytes::Bytes;
 
 use crate::codec::reply;
+use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError};
+use crate::ring::Slot;
 
 use super::connection::State;
 use super::dispatch::ClusterWide;
+use super::fields;
 use super::server::Server;
 
 /// Does what `request` asks of the whole cluster and appends the reply to `out`.
@@ -15,9 +20,31 @@ pub(crate) async fn ask_cluster(server: &Server, state: &State, request: Cluster
             Ok(keys) => reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)),
             Err(error) => reply::error(out, &error.to_string()),
         },
+        ClusterWide::ReadFields { key, fields } => match values(store, [key]).await {
+            Ok([value]) => fields::tell(&fields, value.as_deref().unwrap_or_default(), out),
+            Err(error) => reply::error(out, &error.to_string()),
+        },
         ClusterWide::FlushAll => match store.flush_all().await {
             Ok(()) => reply::simple(out, "OK"),
             Err(error) => reply::error(out, &error.to_string()),
         },
     }
+}
+
+/// What these keys hold.
+async fn values<const KEYS: usize>(
+    store: &ConsistentHashingKvStore,
+    keys: [Bytes; KEYS],
+) -> Result<[Option<Bytes>; KEYS], QuorumError> {
+    let read = |key: Bytes| Operation { slot: Slot::of_key(&key), key, kind: OperationKind::Read };
+    let outcomes = store.launch(keys.map(read).into(), store.replica.wall.now()).settle().await;
+    let mut values = [const { None }; KEYS];
+    for (value, outcome) in values.iter_mut().zip(outcomes) {
+        match outcome {
+            Outcome::Read(found) => *value = found.and_then(|found| found.value),
+            Outcome::Failed(error) => return Err(error),
+            Outcome::Written(_) => unreachable!("a read ends as a read"),
+        }
+    }
+    Ok(values)
 }

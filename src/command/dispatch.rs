@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame;
 
 use crate::codec::{Request, reply};
@@ -11,11 +12,12 @@ use crate::time::UnixMs;
 use super::client::Client;
 use super::errors::{CommandError, REQUEST_BYTES_MAX};
 use super::expiry::Unit;
+use super::fields::Field;
 use super::reading::{Reading, TimeUnit};
 use super::server::Server;
 use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
-use super::{clients, cluster, connection, info, peering, settings, table};
+use super::{clients, cluster, connection, info, part, peering, settings, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +43,13 @@ pub(crate) enum ClusterWide {
     CountKeys,
     /// FLUSHALL, FLUSHDB.
     FlushAll,
+    /// BITFIELD and `BITFIELD_RO`, where another node has to be asked for several fields.
+    ReadFields {
+        /// Of this key.
+        key: Bytes,
+        /// These.
+        fields: Vec<Field>,
+    },
 }
 
 /// What a client has asked for.
@@ -116,6 +125,11 @@ impl Context<'_> {
             Id::SetEx => self.write_for(spec, Unit::Ex),
             Id::PSetEx => self.write_for(spec, Unit::Px),
             Id::GetEx => self.read_or_expire(spec),
+            Id::GetRange | Id::SubStr => part::range(self.request).map(|part| self.read(Reading::Part(part))),
+            Id::GetBit => part::bit(self.request).map(|part| self.read(Reading::Part(part))),
+            Id::BitCount => Ok(self.read(Reading::Part(part::count(self.request)))),
+            Id::BitPos => part::position(self.request).map(|part| self.read(Reading::Part(part))),
+            Id::BitField | Id::BitFieldRo => self.fields(spec),
             Id::MSetNx => self.write_many_if_none(spec),
             Id::MGet => Ok(self.read_many()),
             Id::MSet => self.write_many(),

@@ -59,6 +59,30 @@ pub enum CommandError {
     /// A value would become longer than the longest that is kept.
     #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
     ValueTooLong,
+    /// SETRANGE before a value's start.
+    #[error("ERR offset is out of range")]
+    OffsetOutOfRange,
+    /// The place of a bit that no value can have.
+    #[error("ERR bit offset is not an integer or out of range")]
+    BitOffset,
+    /// SETBIT to something other than 0 and 1.
+    #[error("ERR bit is not an integer or out of range")]
+    BitValue,
+    /// BITPOS of something other than 0 and 1.
+    #[error("ERR The bit argument must be 1 or 0.")]
+    BitArgument,
+    /// BITOP NOT with several sources.
+    #[error("ERR BITOP NOT must be called with a single source key.")]
+    BitOpNot,
+    /// BITFIELD with a field of a kind that does not exist.
+    #[error("ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.")]
+    BitfieldType,
+    /// BITFIELD with an OVERFLOW that does not exist.
+    #[error("ERR Invalid OVERFLOW type specified")]
+    OverflowType,
+    /// `BITFIELD_RO` with a step that writes.
+    #[error("ERR BITFIELD_RO only supports the GET subcommand")]
+    BitfieldReadOnly,
     /// A time to live or point in time that is zero, negative or too far away, for this command.
     #[error("ERR invalid expire time in '{0}' command")]
     InvalidExpireTime(&'static str),

@@ -57,6 +57,7 @@ fn body(argument: &Argument) -> String {
         ArgumentKind::Block => inner().join(" "),
         ArgumentKind::String
         | ArgumentKind::Integer
+        | ArgumentKind::Double
         | ArgumentKind::Key
         | ArgumentKind::Pattern
         | ArgumentKind::UnixTime => format!("<{}>", argument.name),

@@ -173,7 +173,8 @@ fn argument(argument: &Argument) -> BytesFrame {
         fields.push(("key_spec_index", integer(argument.key_spec)));
     }
     fields.extend(argument.token.map(|token| ("token", bulk(token))));
-    let marks = [(argument.optional, "optional"), (argument.multiple, "multiple")];
+    let marks =
+        [(argument.optional, "optional"), (argument.multiple, "multiple"), (argument.repeats_token, "multiple_token")];
     if argument.optional || argument.multiple {
         let given = marks.into_iter().filter(|&(given, _)| given).map(|(_, mark)| simple(mark));
         fields.push(("flags", set(given)));

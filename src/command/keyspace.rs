@@ -4,14 +4,16 @@ use bytes::Bytes;
 
 use crate::codec::{Request, reply};
 use crate::ring::Slot;
-use crate::store::Lookup;
+use crate::store::{Lookup, Record};
 use crate::time::UnixMs;
 
-use super::dispatch::{Context, Flow};
+use super::dispatch::{ClusterWide, Context, Flow};
 use super::errors::CommandError;
 use super::expiry::{Unit, parse_set_options};
+use super::fields;
+use super::part::Part;
 use super::reading::{self, Reading};
-use super::spec::CommandSpec;
+use super::spec::{CommandId, CommandSpec};
 use super::turn::{Fold, PartialFold};
 
 /// Keys of one command that are worked on before other clients get their turn.
@@ -38,6 +40,27 @@ impl Context<'_> {
         }
         self.read_key(request, argument, slot, form);
         Flow::Next
+    /// BITFIELD and `BITFIELD_RO`. A BITFIELD that only reads is the same as the other.
+    pub(super) fn fields(&mut self, spec: &CommandSpec) -> Result<Flow, CommandError> {
+        let steps = fields::parse_steps(request.args().skip(2))?;
+        let Some(fields) = fields::only_read(&steps) else {
+            let refused = Err(CommandError::BitfieldReadOnly);
+            return if spec.id == CommandId::BitField { self.update(spec).unwrap_or(refused) } else { refused };
+        };
+        if let [field] = fields[..] {
+            return Ok(self.read(Reading::Part(Part::Field(field))));
+        }
+        let slot = self.first_slot();
+            return Ok(Flow::Barrier);
+        }
+        let out = &mut self.turn.out;
+        let here = self.server.store.read_here(slot, request.arg(1), self.now, |lookup| {
+            fields::tell(&fields, lookup.live().and_then(Record::value).unwrap_or_default(), out);
+        });
+        Ok(match here {
+            Some(()) => Flow::Next,
+            None => Flow::Await(ClusterWide::ReadFields { key: request.bytes(1), fields }),
+        })
     }
 
     fn read_key(&mut self, request: &Request, argument: usize, slot: Slot, form: Reading) {

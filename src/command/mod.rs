@@ -8,6 +8,7 @@
 //! they cannot disagree with what is offered.
 
 mod argument;
+mod bits;
 mod client;
 mod clients;
 mod cluster;
@@ -18,6 +19,7 @@ mod dispatch;
 mod dump;
 pub mod errors;
 pub mod expiry;
+mod fields;
 mod frame;
 pub mod glob;
 pub mod help;
@@ -27,6 +29,7 @@ pub mod introspect;
 mod keyspace;
 mod objects;
 mod pace;
+mod part;
 mod peering;
 mod reading;
 mod refusals;

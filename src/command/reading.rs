@@ -7,6 +7,7 @@ use crate::time::UnixMs;
 
 use super::errors::CommandError;
 use super::{dump, objects};
+use super::part::Part;
 
 /// What is asked about a key's record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +16,8 @@ pub(crate) enum Reading {
     Value,
     /// STRLEN: its length in bytes.
     Length,
+    /// GETRANGE, GETBIT, BITCOUNT, BITPOS and the like: something about a part of the value.
+    Part(Part),
     /// TYPE: what kind of value it is.
     Type,
     /// TTL, PTTL: how much longer it lives, seen from this moment.
@@ -76,6 +79,7 @@ fn answer(reading: Reading, live: Option<(&[u8], Option<UnixMs>)>, protocol: Pro
             None,
         ) => reply::null(out, protocol),
         (Reading::Length, live) => reply::integer(out, integer(live.map_or(0, |(value, _)| value.len() as u64))),
+        (Reading::Part(part), live) => part.answer(live.map(|(value, _)| value), out),
         (Reading::Type, Some(_)) => reply::simple(out, "string"),
         (Reading::Type, None) => reply::simple(out, "none"),
         (Reading::Remaining(..) | Reading::ExpiresAt(_), None) => reply::integer(out, -2),

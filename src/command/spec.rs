@@ -17,6 +17,8 @@ pub enum CommandId {
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch, Dump, Restore,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append,
+    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange,
+    SetBit, GetBit, BitCount, BitPos, BitField, BitFieldRo,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp,
@@ -41,6 +43,8 @@ pub enum Group {
     Generic,
     /// Values that are strings.
     String,
+    /// Values that are rows of bits.
+    Bitmap,
     /// The server as a whole.
     Server,
     /// The client's connection.
@@ -58,6 +62,7 @@ impl Group {
         match self {
             Self::Generic => "generic",
             Self::String => "string",
+            Self::Bitmap => "bitmap",
             Self::Server => "server",
             Self::Connection => "connection",
             Self::Cluster => "cluster",
@@ -152,8 +157,10 @@ impl Categories {
     pub const DANGEROUS: Self = Self(1 << 7);
     /// The client's connection.
     pub const CONNECTION: Self = Self(1 << 8);
+    /// Values that are rows of bits.
+    pub const BITMAP: Self = Self(1 << 9);
 
-    const NAMES: [(Self, &'static str); 9] = [
+    const NAMES: [(Self, &'static str); 10] = [
         (Self::KEYSPACE, "@keyspace"),
         (Self::READ, "@read"),
         (Self::WRITE, "@write"),
@@ -163,6 +170,7 @@ impl Categories {
         (Self::SLOW, "@slow"),
         (Self::DANGEROUS, "@dangerous"),
         (Self::CONNECTION, "@connection"),
+        (Self::BITMAP, "@bitmap"),
     ];
 
     /// The categories of both.

@@ -5,6 +5,7 @@
 //! shard and add up the answers are left out where any one node answers for the whole cluster: DBSIZE summed over
 //! nodes would count each key several times. And options that are not offered are not listed.
 
+mod bits;
 mod client;
 mod cluster;
 mod connection;
@@ -24,6 +25,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
         counters::COMMANDS,
         strings::COMMANDS,
         keys::COMMANDS,
+        bits::COMMANDS,
         server::COMMANDS,
         connection::COMMANDS,
         cluster::COMMANDS,

@@ -6,6 +6,8 @@ const KEY: Argument = Argument::key();
 const VALUE: Argument = Argument::new("value", ArgumentKind::String);
 const SECONDS: Argument = Argument::new("seconds", ArgumentKind::Integer);
 const MILLISECONDS: Argument = Argument::new("milliseconds", ArgumentKind::Integer);
+const PART: &[Argument] =
+    &[KEY, Argument::new("start", ArgumentKind::Integer), Argument::new("end", ArgumentKind::Integer)];
 /// GETEX's options.
 const EXPIRATION: Argument = Argument::one_of(
     "expiration",
@@ -66,7 +68,23 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .flags(GROWS_FAST)
         .keys(KeySpec::first(&["RW", "insert"]))
         .arguments(&[KEY, VALUE]),
+    part(CommandId::GetRange, "getrange", "2.4.0", "Returns a part of a key's value, the end included."),
+    part(CommandId::SubStr, "substr", "1.0.0", "Does the same as GETRANGE."),
+    string(CommandId::SetRange, "setrange", 4, "Writes over a part of a key's value and returns its new length.")
+        .filed(Group::String, "2.2.0", PER_BYTE)
+        .flags(GROWS)
+        .keys(KeySpec::first(&["RW", "update"]))
+        .arguments(&[KEY, Argument::new("offset", ArgumentKind::Integer), VALUE]),
 ];
+
+/// A question about a part of a value.
+const fn part(id: CommandId, name: &'static str, since: &'static str, summary: &'static str) -> CommandSpec {
+    string(id, name, 4, summary)
+        .filed(Group::String, since, "O(N), N being the length of the part")
+        .flags(Flags::READONLY)
+        .keys(KeySpec::first(&["RO", "access"]))
+        .arguments(PART)
+}
 
 const fn string(id: CommandId, name: &'static str, arity: i8, summary: &'static str) -> CommandSpec {
     CommandSpec::new(id, name, arity, summary).also_in(Categories::STRING)

@@ -4,6 +4,8 @@
 //! comes in between. What is wrong with the words is found by the rule, too, so that there is one place for each
 //! command and errors come in Redis' order. Nothing changes where a rule reports an error.
 
+mod bitfield;
+mod bits;
 mod counters;
 mod lifetime;
 mod restore;
@@ -50,6 +52,9 @@ fn effect_of(command: CommandId) -> Option<Effect> {
         Id::GetEx => set::get_ex,
         Id::MSetNx => set::mset_nx,
         Id::Append => strings::append,
+        Id::SetRange => strings::set_range,
+        Id::SetBit => bits::set_bit,
+        Id::BitField => bitfield::bit_field,
         _ => return None,
     })
 }
@@ -88,7 +93,7 @@ impl Context<'_> {
         let keys = spec.keys?;
         let request = self.request;
         let positions: SmallVec<[usize; 4]> = keys.positions(request.len()).collect();
-        let slot = self.first_slot();
+        let slot = if positions[0] == 1 { self.first_slot() } else { Slot::of_key(request.arg(positions[0])) };
         if positions[1..].iter().any(|&position| Slot::of_key(request.arg(position)) != slot) {
             return Some(Err(CommandError::CrossSlot));
         }
