@@ -67,6 +67,16 @@ impl Argument {
     pub(super) const fn new(name: &'static str, kind: ArgumentKind) -> Self {
         Self { name, kind, key_spec: 0, token: None, optional: false, multiple: false, arguments: &[] }
         Self { name, kind, token: None, optional: false, multiple: false, repeats_token: false, arguments: &[] }
+        Self {
+            name,
+            kind,
+            key_spec: 0,
+            token: None,
+            optional: false,
+            multiple: false,
+            repeats_token: false,
+            arguments: &[],
+        }
     }
 
     /// A key.

@@ -19,6 +19,8 @@ pub enum CommandId {
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append,
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange,
     SetBit, GetBit, BitCount, BitPos, BitField, BitFieldRo,
+    Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
+    Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp,
