@@ -20,6 +20,8 @@ mod read_repair;
 mod reads;
 #[path = "quorum/restarts.rs"]
 mod restarts;
+#[path = "quorum/scans.rs"]
+mod scans;
 mod support;
 #[path = "quorum/updates.rs"]
 mod updates;

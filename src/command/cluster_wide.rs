@@ -1,6 +1,7 @@
 //! Commands that wait for the whole cluster, such as DBSIZE and FLUSHALL, or for keys of several slots.
 
 use bytes::Bytes;
+//! Commands that wait for the whole cluster: DBSIZE, FLUSHALL, SCAN and their kin.
 
 use crate::codec::reply;
 use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError};
@@ -9,6 +10,7 @@ use crate::ring::Slot;
 use super::connection::State;
 use super::dispatch::ClusterWide;
 use super::fields;
+use super::scan;
 use super::server::Server;
 
 /// Does what `request` asks of the whole cluster and appends the reply to `out`.
@@ -28,6 +30,17 @@ pub(crate) async fn ask_cluster(server: &Server, state: &State, request: Cluster
             Ok(()) => reply::simple(out, "OK"),
             Err(error) => reply::error(out, &error.to_string()),
         },
+    let served = match request {
+        ClusterWide::CountKeys => {
+            store.count_keys().await.map(|keys| reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)))
+        }
+        ClusterWide::FlushAll => store.flush_all().await.map(|()| reply::simple(out, "OK")),
+        ClusterWide::Scan(order) => scan::serve_scan(store, order, out).await,
+        ClusterWide::Keys(pattern) => scan::serve_keys(store, &pattern, out).await,
+        ClusterWide::RandomKey => scan::serve_random_key(store, state.protocol, out).await,
+    };
+    if let Err(error) = served {
+        reply::error(out, &error.to_string());
     }
 }
 

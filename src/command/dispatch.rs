@@ -14,10 +14,12 @@ use super::errors::{CommandError, REQUEST_BYTES_MAX};
 use super::expiry::Unit;
 use super::fields::Field;
 use super::reading::{Reading, TimeUnit};
+use super::scan::{Pattern, ScanOrder};
 use super::server::Server;
 use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
 use super::{clients, cluster, connection, info, part, peering, settings, table};
+use super::{clients, cluster, connection, info, peering, scan, settings, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +52,12 @@ pub(crate) enum ClusterWide {
         /// These.
         fields: Vec<Field>,
     },
+    /// SCAN.
+    Scan(ScanOrder),
+    /// KEYS.
+    Keys(Pattern),
+    /// RANDOMKEY.
+    RandomKey,
 }
 
 /// What a client has asked for.
@@ -148,6 +156,9 @@ impl Context<'_> {
             Id::ObjectRefCount => Ok(self.read_at(2, Reading::References)),
             Id::MemoryUsage => self.memory_usage(),
             Id::DbSize => Ok(Flow::Await(ClusterWide::CountKeys)),
+            Id::Scan => scan::scan(self),
+            Id::Keys => Ok(scan::keys(self)),
+            Id::RandomKey => Ok(Flow::Await(ClusterWide::RandomKey)),
             Id::FlushAll | Id::FlushDb => settings::flush(self),
             Id::Ping => connection::ping(self),
             Id::Echo => connection::echo(self),

@@ -10,6 +10,7 @@
 
 use thiserror::Error;
 
+use crate::command::scan::KEYS_BYTES_MAX;
 use crate::command::spec::CommandSpec;
 
 /// How many bytes of a name, or of all arguments together, an error repeats.
@@ -47,6 +48,12 @@ pub enum CommandError {
     /// An argument that had to be a 64-bit integer.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
+    /// SCAN with a cursor that is no number.
+    #[error("ERR invalid cursor")]
+    InvalidCursor,
+    /// KEYS whose answer would be larger than a node keeps in memory for one client.
+    #[error("ERR too many keys match: the reply would exceed {KEYS_BYTES_MAX} bytes. Use SCAN.")]
+    TooManyKeys,
     /// The keys of a command that works on all of them at once are in different slots.
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot,

@@ -33,6 +33,7 @@ mod part;
 mod peering;
 mod reading;
 mod refusals;
+mod scan;
 mod server;
 mod settings;
 pub mod spec;

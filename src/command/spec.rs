@@ -21,6 +21,7 @@ pub enum CommandId {
     SetBit, GetBit, BitCount, BitPos, BitField, BitFieldRo,
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
+    Scan, Keys, RandomKey,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp,
@@ -36,6 +37,7 @@ pub enum CommandId {
     // Between nodes.
     RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
     RPrepare, RAccept, RBase, RCall, RDone,
+    RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush, RScan,
 }
 
 /// The group under which the documentation files a command.

@@ -86,6 +86,7 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
         | PeerReply::Record(_)
         | PeerReply::Keys { .. }
         | PeerReply::Digests { .. }
+        | PeerReply::Scan(_)
         | PeerReply::Integer(_) => "a replica answered something else than was asked".to_owned(),
     }
 }

@@ -132,7 +132,7 @@ impl ConsistentHashingKvStore {
     }
 
     /// Nodes that count for all their slots, as far as is known here, less those in `failed`.
-    fn caught_up_nodes(&self, failed: &[NodeIndex]) -> Vec<NodeIndex> {
+    pub(super) fn caught_up_nodes(&self, failed: &[NodeIndex]) -> Vec<NodeIndex> {
         let counts = |&node: &NodeIndex| match node == self.replica.index {
             true => self.replica.syncing.count() == 0,
             false => self.is_up(node) && !self.replica.is_peer_syncing(node) && !failed.contains(&node),

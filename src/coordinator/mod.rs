@@ -18,6 +18,8 @@ mod quorum;
 mod read;
 mod read_repair;
 mod roster;
+mod scan;
+mod scan_pages;
 mod update;
 mod write;
 
@@ -41,6 +43,7 @@ use update::UpdateQueue;
 pub use flight::Flight;
 pub use quorum::Quorum;
 pub use read::Found;
+pub use scan_pages::{ScanRange, ScannedKeys};
 pub use update::{Change, Changes, Held, Rule, UpdateOrder, UpdateWords, Work};
 pub use update::{ParseUpdate, run as run_updates};
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{CatchUp, DigestScope, Mark, UpdateRequest};
+use super::{CatchUp, DigestScope, Mark, ScanQuestion};
 use crate::codec::{Request, reply};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -73,6 +74,8 @@ pub enum PeerRequest<'a> {
         /// The nodes that the sender can reach, itself included. Empty: the receiver counts nothing.
         alive: Vec<NodeIndex>,
     },
+    /// SCAN, KEYS and RANDOMKEY ask for keys: `RSCAN place until-slot count node[,node..] [position end]`.
+    Scan(ScanQuestion),
     /// FLUSHALL reads the receiver's hybrid clock, to stamp its mark above it: `RCLOCK`.
     Clock,
     /// A link measures the receiver's wall clock, and sees that it is alive: `RBEAT`.
@@ -109,6 +112,8 @@ pub enum ParseError {
 const NAMES: [&str; 18] = [
     "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
     "RHELLO", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
+const NAMES: [&str; 14] = [
+    "RHELLO", "RSCAN",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
@@ -160,9 +165,9 @@ impl<'a> PeerRequest<'a> {
             Self::Digest(scope) => encode_digest(*scope, out),
             Self::Count { alive } => {
                 out.extend_from_slice(b"*2\r\n$6\r\nRCOUNT\r\n");
-                let names: Vec<String> = alive.iter().map(|node| node.0.to_string()).collect();
-                reply::bulk(out, names.join(",").as_bytes());
+                reply::bulk(out, shown_nodes(alive).as_bytes());
             }
+            Self::Scan(question) => question.encode(out),
             Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
             Self::Beat => out.extend_from_slice(b"*1\r\n$5\r\nRBEAT\r\n"),
             Self::Update(request) => request.encode(out),
@@ -216,6 +221,8 @@ impl<'a> PeerRequest<'a> {
                 Some(known) => UpdateRequest::parse(known, rest).map(Self::Update),
                 None => Err(wrong_arguments(name)),
             },
+            (b"RSCAN", args) => ScanQuestion::parse(args).unwrap_or_else(|| Err(wrong_arguments(name))).map(Self::Scan),
+            _ => Err(wrong_arguments(name)),
         }
     }
 }
@@ -368,7 +375,7 @@ fn parse_slot(text: &[u8]) -> Result<Slot, ParseError> {
     number.and_then(Slot::new).ok_or_else(|| wrong_argument("slot", text))
 }
 
-fn parse_position(text: &[u8]) -> Result<u32, ParseError> {
+pub(super) fn parse_position(text: &[u8]) -> Result<u32, ParseError> {
     let number = parse_number(text).and_then(|number| u32::try_from(number).ok());
     number.ok_or_else(|| wrong_argument("position", text))
 }
@@ -378,7 +385,13 @@ fn parse_group(text: &[u8]) -> Result<u8, ParseError> {
     number.filter(|&number| number < DigestScope::GROUPS).ok_or_else(|| wrong_argument("group of slots", text))
 }
 
-fn parse_nodes(text: &[u8]) -> Result<Vec<NodeIndex>, ParseError> {
+/// The list that [`parse_nodes`] reads.
+pub(super) fn shown_nodes(nodes: &[NodeIndex]) -> String {
+    let names: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
+    names.join(",")
+}
+
+pub(super) fn parse_nodes(text: &[u8]) -> Result<Vec<NodeIndex>, ParseError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }

@@ -46,6 +46,7 @@ mod pipeline;
 mod reply;
 mod reply_reader;
 mod resp;
+mod scan;
 mod standing;
 #[cfg(test)]
 mod suite;
@@ -68,6 +69,7 @@ pub use message::{ListedRecord, ParseError, PeerRequest, ReadRecord};
 pub use reply::{PeerReply, ReplyError};
 pub use resp::RespCommunicator;
 pub use update_message::UpdateRequest;
+pub use scan::{ScanAnswer, ScanQuestion, ScanRest, ScanStop, ScannedKey};
 pub use welcome::Welcome;
 
 use crate::ring::{NodeId, NodeIndex};

@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 
-use super::Digest;
 use super::message::{
     ListedRecord, NO_EXPIRY, ReadRecord, bulk_expiry, bulk_number, bulk_version, parse_number, shown,
 };
+use super::{Digest, ScanAnswer, scan};
 use crate::codec::{Protocol, ReplyFrame, reply};
 use crate::time::UnixMs;
 use crate::version::{VERSION_TEXT_BYTES, Version};
@@ -60,6 +60,8 @@ pub enum PeerReply {
         /// What it holds.
         digests: Vec<Digest>,
     },
+    /// Keys of many slots. To RSCAN.
+    Scan(ScanAnswer),
     /// A number: live keys to RCOUNT, the hybrid clock's bits to RCLOCK, the wall clock's milliseconds to RBEAT. From 2^63
     /// on it reads as negative on the wire.
     Integer(u64),
@@ -119,6 +121,7 @@ impl PeerReply {
                     reply::bulk(out, digest.to_text().as_bytes());
                 }
             }
+            Self::Scan(answer) => answer.encode(out),
             Self::Integer(number) => reply::integer(out, number.cast_signed()),
             Self::Refused(text) => error_line(b"-", text, out),
         }
@@ -206,6 +209,7 @@ fn from_error(text: &[u8]) -> Result<PeerReply, ReplyError> {
 fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
     let reply = match parts {
         [head, next, rest @ ..] if head == KEYS => keys_of(next, rest),
+        [head, rest @ ..] if head == scan::SCAN => ScanAnswer::parse(rest).map(PeerReply::Scan),
         [head, flush_mark, rest @ ..] if head == DIGESTS => digests_of(flush_mark, rest),
         [version] => record_of(version, NO_EXPIRY, None),
         [version, expiry, value] => record_of(version, expiry, Some(value.clone())),

@@ -16,6 +16,7 @@ pub mod janitor;
 mod node;
 mod pace;
 mod progress;
+mod scan;
 mod shared;
 pub mod sync;
 mod tombstones;
@@ -220,6 +221,7 @@ impl Replica {
                 PeerReply::Digests { flush_mark, digests }.encode(out);
             }
             PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
+            PeerRequest::Scan(question) => self.scan(&question, now).encode(out),
             PeerRequest::Clock if self.syncing.count() > 0 && !is_on(Mutation::SyncingCountsForFlush) => {
                 PeerReply::Syncing.encode(out);
             }

@@ -71,6 +71,19 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     command(CommandId::RCount, "rcount", 2, "Counts the live keys that this node answers for among the given nodes.")
         .flags(READ)
         .arguments(&[Argument::new("nodes", ArgumentKind::String)]),
+    command(CommandId::RScan, "rscan", -5, "Returns the keys that this node answers for, from a place on.")
+        .flags(READ)
+        .arguments(&[
+            Argument::new("place", ArgumentKind::Integer),
+            Argument::new("until-slot", ArgumentKind::Integer),
+            Argument::new("count", ArgumentKind::Integer),
+            Argument::new("nodes", ArgumentKind::String),
+            Argument::block(
+                "rest",
+                &[Argument::new("position", ArgumentKind::Integer), Argument::new("end", ArgumentKind::Integer)],
+            )
+            .optional(),
+        ]),
     command(CommandId::RClock, "rclock", 1, "Reads the hybrid clock.").flags(INTERNAL.and(Flags::FAST)),
     command(CommandId::RBeat, "rbeat", 1, "Reads the wall clock.").flags(INTERNAL.and(Flags::FAST)),
     command(CommandId::RFlush, "rflush", 2, "Drops everything older than a version, now and later.")

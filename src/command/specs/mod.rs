@@ -13,6 +13,7 @@ mod counters;
 mod data;
 mod internal;
 mod keys;
+mod keyspace;
 mod server;
 mod strings;
 
@@ -32,4 +33,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
         internal::COMMANDS,
     ];
     subjects.into_iter().flatten()
+    let public = [
+        keyspace::COMMANDS,
+    public.into_iter().chain([internal::COMMANDS]).flatten()
 }
