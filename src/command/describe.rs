@@ -43,6 +43,7 @@ impl Context<'_> {
             | CommandId::ConfigHelp
             | CommandId::MemoryHelp
             | CommandId::ObjectHelp => {
+            | CommandId::LatencyHelp => {
                 let container = table::lookup(args[0]).ok_or(CommandError::Syntax)?;
                 help::help(container)
             }

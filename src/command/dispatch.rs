@@ -1,6 +1,7 @@
 //! From a request to the code that serves it: one arm per command, each one call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame;
@@ -20,6 +21,8 @@ use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
 use super::{clients, cluster, connection, info, part, peering, settings, table};
 use super::{clients, cluster, connection, info, peering, scan, settings, table};
+use super::watch::error_code;
+use super::{clients, cluster, connection, info, latency, peering, settings, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,12 +87,15 @@ pub(crate) fn dispatch(
         Ok(spec) => spec,
         // Some website talks through a browser behind our firewall: what follows are its headers and its commands.
         Err(_) if is_http(request.arg(0)) => return Flow::Close,
-        Err(error) => return refuse(&error, turn),
+        Err(error) => return reject(&error, server, turn),
     };
     if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
-        return refuse(&CommandError::TooLong(spec.name), turn);
+        return reject(&CommandError::TooLong(spec.name), server, turn);
     }
     state.last_command = spec.name;
+    turn.meter.begin(spec.id);
+    let began = (spec.is_timed_alone() || from > 0).then(Instant::now);
+    let reply_at = turn.out.len();
     let mut context = Context { server, client, state, request, slot, from, now, turn };
     let served = match spec.flags.contains(Flags::INTERNAL) {
         true => peering::dispatch(&mut context, spec),
@@ -97,12 +103,38 @@ pub(crate) fn dispatch(
             context.run(spec).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
         }
     };
-    served.unwrap_or_else(|error| refuse(&error, turn))
+    let flow = served.unwrap_or_else(|error| refuse(&error, turn));
+    if turn.out.get(reply_at) == Some(&b'-') {
+        server.watch.failed(spec.id, error_code(&turn.out[reply_at..]));
+    }
+    match &flow {
+        Flow::Barrier | Flow::Await(_) => turn.meter.take_back(),
+        Flow::More(_) => turn.meter.interrupted(began.map(|began| began.elapsed()).unwrap_or_default()),
+        Flow::Next | Flow::Pause | Flow::Close => {
+            if let Some(began) = began {
+                turn.meter.timed(began.elapsed());
+            }
+        }
+    }
+    flow
 }
 
 /// Whether a line that begins with `word` can only come from an HTTP client, as Redis tells, too. (`GET` is ours.)
 fn is_http(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:")
+}
+
+/// Answers a command that does not even begin.
+#[cold]
+fn reject(error: &CommandError, server: &Server, turn: &mut Turn) -> Flow {
+    let command = match error {
+        CommandError::WrongArity(name) | CommandError::TooLong(name) => {
+            table::everything().find(|spec| spec.name == *name)
+        }
+        _ => None,
+    };
+    server.watch.rejected(command.map(|spec| spec.id), error.to_string().as_bytes());
+    refuse(error, turn)
 }
 
 /// Answers with an error; the connection stays.
@@ -179,6 +211,10 @@ impl Context<'_> {
             Id::ClientNoTouch => clients::no_touch(self),
             Id::Time => settings::time(self),
             Id::ConfigGet => settings::get(self),
+            Id::ConfigResetStat => settings::reset_statistics(self),
+            Id::LatencyHistogram => latency::histogram(self),
+            Id::LatencyLatest | Id::LatencyHistory => Ok(latency::no_events(self)),
+            Id::LatencyReset => Ok(self.integer(0)),
             Id::Info => info::info(self),
             Id::ClusterInfo => cluster::info(self),
             Id::ClusterMyId => cluster::my_id(self),

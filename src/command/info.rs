@@ -8,6 +8,7 @@
 mod convergence;
 mod process;
 mod section;
+mod statistics;
 
 use std::cell::OnceCell;
 use std::env;
@@ -71,6 +72,9 @@ impl<'a> Report<'a> {
             Section::Stats => self.add_stats(),
             Section::Replication => self.add_replication(),
             Section::Cpu => self.add_cpu(),
+            Section::CommandStatistics => self.add_command_statistics(),
+            Section::ErrorStatistics => self.add_error_statistics(),
+            Section::LatencyStatistics => self.add_latency_statistics(),
             Section::Cluster => self.field("cluster_enabled", 0),
             Section::Keyspace => self.add_keyspace(),
             Section::Ring => self.add_ring(),
@@ -146,15 +150,20 @@ impl<'a> Report<'a> {
 
     fn add_stats(&mut self) {
         let statistics = &self.server.statistics;
+        let [commands, input, output] = self.server.watch.rates.per_second();
         self.counter("total_connections_received", &statistics.connections);
         self.counter("total_commands_processed", &statistics.commands);
+        self.field("instantaneous_ops_per_sec", commands);
         self.counter("total_net_input_bytes", &statistics.input_bytes);
         self.counter("total_net_output_bytes", &statistics.output_bytes);
+        self.field("instantaneous_input_kbps", kilobytes(input));
+        self.field("instantaneous_output_kbps", kilobytes(output));
         self.counter("rejected_connections", &statistics.rejected_connections);
         self.counter("protocol_errors", &statistics.protocol_errors);
         self.field("evicted_keys", 0);
         self.field("pubsub_channels", 0);
         self.field("pubsub_patterns", 0);
+        self.field("total_error_replies", self.server.watch.errors.total());
     }
 
     /// In Redis' sense there is no replication: every node is a master and none follows another.
@@ -268,6 +277,12 @@ fn peer_state(link: LinkState, is_syncing: bool) -> &'static str {
 fn clock(reading: Hlc) -> String {
     let wall = reading.wall();
     format!("{wall}-{}", reading.0 - Hlc::first_of(wall).0)
+}
+
+/// Bytes as kilobytes with two decimals.
+fn kilobytes(bytes: u64) -> String {
+    let hundredths = u128::from(bytes) * 100 / 1024;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
 /// Bytes in the largest unit of which there is one whole, with two decimals cut off rather than rounded.

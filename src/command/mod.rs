@@ -28,6 +28,7 @@ pub mod integer;
 pub mod introspect;
 mod keyspace;
 mod objects;
+mod latency;
 mod pace;
 mod part;
 mod peering;
@@ -43,6 +44,7 @@ pub mod table;
 mod testing;
 mod turn;
 mod updates;
+mod watch;
 
 pub use client::{Client, ClientDescription, Clients};
 pub use connection::State;
@@ -50,6 +52,8 @@ pub use refusals::Refusals;
 pub use server::{Server, Statistics};
 pub use turn::Turn;
 pub use updates::parse_update;
+pub use watch::Watch;
 
 pub(crate) use cluster_wide::ask_cluster;
 pub(crate) use dispatch::{ClusterWide, Flow, Order, dispatch};
+pub(crate) use watch::Rates;

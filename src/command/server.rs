@@ -10,6 +10,7 @@ use crate::time::UnixMs;
 
 use super::client::Clients;
 use super::refusals::Refusals;
+use super::watch::Watch;
 
 /// Counters for INFO. Each is added to by sessions and only ever read otherwise.
 #[derive(Debug, Default)]
@@ -33,6 +34,14 @@ impl Statistics {
     pub fn add(counter: &AtomicU64, amount: usize) {
         counter.fetch_add(amount as u64, Ordering::Relaxed);
     }
+
+    /// Starts all counters again.
+    pub(super) fn reset(&self) {
+        let Self { connections, rejected_connections, commands, input_bytes, output_bytes, protocol_errors } = self;
+        for counter in [connections, rejected_connections, commands, input_bytes, output_bytes, protocol_errors] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// One node, from a command's point of view.
@@ -49,6 +58,8 @@ pub struct Server {
     pub refusals: Refusals,
     /// Counters for INFO.
     pub statistics: Statistics,
+    /// What is seen of its commands.
+    pub watch: Watch,
     /// When the process started.
     pub started_at: UnixMs,
     /// 40 hexadecimal digits that tell this run of the process from others.

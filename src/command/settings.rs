@@ -28,6 +28,12 @@ pub(super) fn get(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     Ok(Flow::Next)
 }
 
+/// CONFIG RESETSTAT: the counters of INFO start again.
+pub(super) fn reset_statistics(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    context.server.watch.reset(&context.server.statistics);
+    Ok(context.ok())
+}
+
 /// TIME: the node's clock, in seconds and the microseconds within them. It is read in milliseconds.
 pub(super) fn time(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     let (seconds, milliseconds) = (context.now.0 / 1000, context.now.0 % 1000);

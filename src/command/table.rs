@@ -113,6 +113,11 @@ pub fn resolve<'a>(mut args: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<
     if spec.accepts(len) { Ok(spec) } else { Err(CommandError::WrongArity(spec.name)) }
 }
 
+/// Every command, container and subcommand, those between nodes too.
+pub fn everything() -> impl Iterator<Item = &'static CommandSpec> {
+    specs::all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
+}
+
 /// Every command that clients may see, containers but not their subcommands.
 pub fn visible() -> impl Iterator<Item = &'static CommandSpec> {
     specs::all().filter(|spec| !spec.is_internal())
@@ -135,10 +140,6 @@ mod tests {
     fn resolved(request: &str) -> Result<CommandId, String> {
         let args: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
         resolve(args.iter().copied()).map(|spec| spec.id).map_err(|error| error.to_string())
-    }
-
-    fn everything() -> impl Iterator<Item = &'static CommandSpec> {
-        specs::all().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands))
     }
 
     #[test]

@@ -21,6 +21,8 @@ use super::{Client, Clients, Flow, Order, Refusals, Server, State, Statistics, T
 
 /// When everything happens.
 pub(super) const NOW: UnixMs = UnixMs(1_700_000_000_123);
+/// How long every turn takes.
+pub(super) const TURN_TIME: Duration = Duration::from_micros(5);
 /// How long the node has run by then: a day, an hour, a minute and a second.
 const UPTIME_MS: u64 = 90_061_000;
 
@@ -110,6 +112,7 @@ impl Bench {
             clients: Clients::default(),
             refusals: Refusals::default(),
             statistics: Statistics::default(),
+            watch: super::Watch::default(),
             started_at: UnixMs(NOW.0 - UPTIME_MS),
             run_id: "0123456789".repeat(4),
             port: 7001,
@@ -140,7 +143,7 @@ impl Bench {
     pub(super) fn ask_for(&mut self, request: &str) -> (String, Flow) {
         let mut turn = Turn::default();
         let flow = self.dispatch(request, &mut turn);
-        (finished(turn), flow)
+        (self.finished(turn), flow)
     }
 
     /// The answers to requests that arrive together, so that they share a turn.
@@ -149,7 +152,14 @@ impl Bench {
         for request in requests {
             assert_eq!(self.dispatch(request, &mut turn), Flow::Next, "{request}");
         }
-        finished(turn)
+        self.finished(turn)
+    }
+
+    /// The answers of a turn that needed no peer; it took [`TURN_TIME`].
+    fn finished(&self, mut turn: Turn) -> String {
+        turn.finish(Vec::new(), Vec::new());
+        turn.meter.settle(TURN_TIME, &self.server.watch);
+        String::from_utf8(turn.out).expect("a test's answers are text")
     }
 
     fn dispatch(&mut self, request: &str, turn: &mut Turn) -> Flow {
@@ -165,12 +175,6 @@ impl Bench {
             turn,
         )
     }
-}
-
-/// The answers of a turn that needed no peer.
-fn finished(mut turn: Turn) -> String {
-    turn.finish(Vec::new(), Vec::new());
-    String::from_utf8(turn.out).expect("a test's answers are text")
 }
 
 /// Clients are told apart by their ports.

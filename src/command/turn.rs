@@ -13,6 +13,8 @@ use crate::time::UnixMs;
 
 use super::pace::ReadPace;
 use super::reading::{self, Reading};
+use super::spec::CommandId;
+use super::watch::{Meter, error_code};
 
 /// Operations that one turn may launch. What is over waits for the next turn, so that one client's pipeline cannot
 /// occupy the node, nor its answers the memory.
@@ -62,6 +64,8 @@ pub(crate) enum PartialFold {
 /// A reply that has to be made once outcomes are known.
 #[derive(Debug)]
 struct Note {
+    /// Which command is answered.
+    command: CommandId,
     /// Where it belongs in [`Turn::out`].
     at: usize,
     operations: usize,
@@ -85,6 +89,8 @@ struct Tally {
 pub struct Turn {
     /// Replies known at once.
     pub(crate) out: Vec<u8>,
+    /// Which commands it has had, for the statistics.
+    pub(crate) meter: Meter,
     notes: Vec<Note>,
     operations: Vec<Operation>,
     /// Their order is kept, yet they run beside the operations.
@@ -125,7 +131,8 @@ impl Turn {
     /// As [`Turn::note`], for a reply that counts keys, `counted` of them already. Such a count must not go to
     /// [`Turn::tally`] at once: the replies before this one are not made yet.
     pub(crate) fn note_counted(&mut self, operations: usize, counted: i64, fold: Fold, protocol: Protocol) {
-        self.notes.push(Note { at: self.out.len(), operations, counted, fold, protocol });
+        let command = self.meter.current();
+        self.notes.push(Note { command, at: self.out.len(), operations, counted, fold, protocol });
     }
 
     /// Where the next note will stand in the list of notes; for [`Turn::note_whole`].
@@ -136,7 +143,8 @@ impl Turn {
     /// Notes that all replies since (byte `at`, note `first`) stand or fall together.
     pub(crate) fn note_whole(&mut self, at: usize, first: usize, protocol: Protocol) {
         let fold = Fold::Whole { until: self.out.len(), members: self.notes.len() - first };
-        self.notes.insert(first, Note { at, operations: 0, counted: 0, fold, protocol });
+        let command = self.meter.current();
+        self.notes.insert(first, Note { command, at, operations: 0, counted: 0, fold, protocol });
     }
 
     /// Whether a write of `slot` was launched in this turn: a read of it has to wait for that.
@@ -198,13 +206,16 @@ impl Turn {
         let mut notes = std::mem::replace(&mut self.notes, as_many_again).into_iter();
         while let Some(note) = notes.next() {
             assembly.copy_until(note.at);
+            let reply_at = assembly.out.len();
             if note.fold == Fold::Updated {
                 let reply = updated.next().expect("each update has a reply");
                 assembly.out.extend_from_slice(&reply);
+                look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
                 continue;
             }
             let Fold::Whole { until, members } = note.fold else {
                 fold(&note, &mut outcomes, &mut self.tally, &mut assembly.out);
+                look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
                 continue;
             };
             let members: Vec<Note> = notes.by_ref().take(members).collect();
@@ -212,6 +223,7 @@ impl Turn {
             let results: Vec<Outcome> = outcomes.by_ref().take(count).collect();
             if let Some(failure) = first_failure(&results) {
                 reply::error(&mut assembly.out, &failure.to_string());
+                look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
                 assembly.used = until;
                 continue;
             }
@@ -237,6 +249,14 @@ impl Assembly {
     fn copy_until(&mut self, end: usize) {
         self.out.extend_from_slice(&self.known[self.used..end]);
         self.used = end;
+    }
+}
+
+/// Notes that `command` has failed, if `reply` says so.
+#[inline]
+fn look_for_error(meter: &mut Meter, command: CommandId, reply: &[u8]) {
+    if reply.first() == Some(&b'-') {
+        meter.failed(command, error_code(reply));
     }
 }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod log;
 mod memory;
+mod rates;
 
 use std::future::Future;
 use std::hash::BuildHasher;
@@ -18,6 +19,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::cli::ServeOptions;
 use crate::command::{Clients, Refusals, Server, Statistics, parse_update};
 use crate::coordinator::{ConsistentHashingKvStore, run_updates};
+use crate::command::{Clients, Refusals, Server, Statistics, Watch};
+use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
 use crate::replica::{Replica, anti_entropy, hints, janitor, sync};
 use crate::ring::NodeIndex;
@@ -140,6 +143,7 @@ impl Node {
             clients: Clients::default(),
             refusals: Refusals::default(),
             statistics: Statistics::default(),
+            watch: Watch::default(),
         });
         announce(&server, address);
         let node = Self {
@@ -169,6 +173,7 @@ impl Node {
         let interval = self.server.settings.anti_entropy_interval();
         self.spawn_background(anti_entropy::run(Arc::clone(&store.replica), Arc::clone(&store.peers), interval));
         self.spawn_background(memory::give_back());
+        self.spawn_background(rates::sample(Arc::clone(&self.server)));
     }
 
     /// Runs `work` until the node stops. Should it panic the log says so: nobody else would miss it soon.

@@ -146,6 +146,7 @@ impl<'a> Session<'a> {
 
     /// Dispatches what has arrived, waits for what that launched, and sends the replies.
     async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
+        let began = Instant::now();
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn();
         let store = &self.server.store;
@@ -162,8 +163,11 @@ impl<'a> Session<'a> {
             false => tokio::join!(launch, store.update(updates)),
         };
         self.turn.finish(outcomes, updated);
+        if self.turn.meter.commands() > 0 {
+            self.turn.meter.settle(began.elapsed(), &self.server.watch);
+        }
         if let TurnEnd::Await(request) = end {
-            command::ask_cluster(self.server, &self.state, request, &mut self.turn.out).await;
+            self.ask_cluster(request).await;
             end = TurnEnd::Busy;
         }
         let out = std::mem::take(&mut self.turn.out);
@@ -171,6 +175,13 @@ impl<'a> Session<'a> {
         let sent = self.connection.send(&out, killed).await;
         buffers::give_out(out);
         sent.map(|()| end)
+    }
+
+    /// Serves the command dispatched last, which has to ask the whole cluster. It is timed alone.
+    async fn ask_cluster(&mut self, request: ClusterWide) {
+        let (began, reply_at) = (Instant::now(), self.turn.out.len());
+        command::ask_cluster(self.server, &self.state, request, &mut self.turn.out).await;
+        self.server.watch.awaited(self.turn.meter.current(), began.elapsed(), &self.turn.out[reply_at..]);
     }
 
     /// Dispatches commands until none is left or the turn has to end.
@@ -228,6 +239,7 @@ impl<'a> Session<'a> {
     fn refuse_framing(&mut self, error: &ProtocolError) -> TurnEnd {
         tracing::debug!(client = self.client.id, address = %self.client.address, %error, "broken framing");
         Statistics::add(&self.server.statistics.protocol_errors, 1);
+        self.server.watch.errors.add("ERR");
         reply::error(&mut self.turn.out, &format!("ERR Protocol error: {error}"));
         TurnEnd::Close
     }

@@ -16,6 +16,7 @@ mod keys;
 mod keyspace;
 mod server;
 mod strings;
+mod watching;
 
 use crate::command::spec::CommandSpec;
 
@@ -36,4 +37,6 @@ pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
     let public = [
         keyspace::COMMANDS,
     public.into_iter().chain([internal::COMMANDS]).flatten()
+    let public = [data::COMMANDS, counters::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
+    public.into_iter().chain([watching::COMMANDS, internal::COMMANDS]).flatten()
 }

@@ -44,6 +44,9 @@ const CONFIG: &[CommandSpec] = &[
     CommandSpec::new(CommandId::ConfigHelp, "config|help", 2, "Lists the subcommands of CONFIG.")
         .filed(Group::Server, "5.0.0", "O(1)")
         .flags(LOADING_STALE),
+    CommandSpec::new(CommandId::ConfigResetStat, "config|resetstat", 2, "Starts the counters of INFO again.")
+        .filed(Group::Server, "2.0.0", "O(N), N being the number of commands")
+        .flags(LOADING_STALE.and(Flags::ADMIN).and(Flags::NOSCRIPT)),
 ];
 
 const COMMAND: &[CommandSpec] = &[

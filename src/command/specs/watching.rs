@@ -1,0 +1,44 @@
+//! Commands that show what a node does: LATENCY.
+
+use crate::command::spec::{Argument, ArgumentKind, CommandId, CommandSpec, Flags, Group};
+
+const LOADING_STALE: Flags = Flags::LOADING.and(Flags::STALE);
+const ADMIN: Flags = LOADING_STALE.and(Flags::ADMIN);
+const ADMIN_NOSCRIPT: Flags = ADMIN.and(Flags::NOSCRIPT);
+const PER_NODE: &str = "nondeterministic_output";
+const EVENT: Argument = Argument::new("event", ArgumentKind::String);
+
+pub(super) const COMMANDS: &[CommandSpec] =
+    &[CommandSpec::new(CommandId::Latency, "latency", -2, "Groups the commands on how long others take.")
+        .filed(Group::Server, "2.8.13", "That of the subcommand")
+        .subcommands(LATENCY)];
+
+const LATENCY: &[CommandSpec] = &[
+    CommandSpec::new(CommandId::LatencyHelp, "latency|help", 2, "Lists the subcommands of LATENCY.")
+        .filed(Group::Server, "2.8.13", "O(1)")
+        .flags(LOADING_STALE),
+    CommandSpec::new(
+        CommandId::LatencyHistogram,
+        "latency|histogram",
+        -2,
+        "Returns how many calls took up to 1, 2, 4, ... microseconds on this node, for each command or those named.",
+    )
+    .filed(Group::Server, "7.0.0", "O(N), N being the number of commands")
+    .flags(ADMIN_NOSCRIPT)
+    .tips(&[PER_NODE, "request_policy:all_nodes", "response_policy:special"])
+    .arguments(&[Argument::new("command", ArgumentKind::String).optional().multiple()]),
+    CommandSpec::new(CommandId::LatencyHistory, "latency|history", 3, "Returns nothing: no events are recorded.")
+        .filed(Group::Server, "2.8.13", "O(1)")
+        .flags(ADMIN_NOSCRIPT)
+        .tips(&[PER_NODE, "request_policy:all_nodes", "response_policy:special"])
+        .arguments(&[EVENT]),
+    CommandSpec::new(CommandId::LatencyLatest, "latency|latest", 2, "Returns nothing: no events are recorded.")
+        .filed(Group::Server, "2.8.13", "O(1)")
+        .flags(ADMIN_NOSCRIPT)
+        .tips(&[PER_NODE, "request_policy:all_nodes", "response_policy:special"]),
+    CommandSpec::new(CommandId::LatencyReset, "latency|reset", -2, "Returns 0: no events are recorded.")
+        .filed(Group::Server, "2.8.13", "O(1)")
+        .flags(ADMIN_NOSCRIPT)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .arguments(&[EVENT.optional().multiple()]),
+];
