@@ -44,6 +44,8 @@ impl Context<'_> {
             | CommandId::MemoryHelp
             | CommandId::ObjectHelp => {
             | CommandId::LatencyHelp => {
+            | CommandId::LatencyHelp
+            | CommandId::SlowLogHelp => {
                 let container = table::lookup(args[0]).ok_or(CommandError::Syntax)?;
                 help::help(container)
             }

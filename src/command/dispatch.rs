@@ -22,7 +22,7 @@ use super::turn::Turn;
 use super::{clients, cluster, connection, info, part, peering, settings, table};
 use super::{clients, cluster, connection, info, peering, scan, settings, table};
 use super::watch::error_code;
-use super::{clients, cluster, connection, info, latency, peering, settings, table};
+use super::{clients, cluster, connection, info, latency, peering, settings, slowlog, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,10 +87,10 @@ pub(crate) fn dispatch(
         Ok(spec) => spec,
         // Some website talks through a browser behind our firewall: what follows are its headers and its commands.
         Err(_) if is_http(request.arg(0)) => return Flow::Close,
-        Err(error) => return reject(&error, server, turn),
+        Err(error) => return reject(&error, server, request, turn),
     };
     if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
-        return reject(&CommandError::TooLong(spec.name), server, turn);
+        return reject(&CommandError::TooLong(spec.name), server, request, turn);
     }
     state.last_command = spec.name;
     turn.meter.begin(spec.id);
@@ -98,7 +98,10 @@ pub(crate) fn dispatch(
     let reply_at = turn.out.len();
     let mut context = Context { server, client, state, request, slot, from, now, turn };
     let served = match spec.flags.contains(Flags::INTERNAL) {
-        true => peering::dispatch(&mut context, spec),
+        true => {
+            context.turn.meter.keep_longer_than(usize::MAX);
+            peering::dispatch(&mut context, spec)
+        }
         false => {
             context.run(spec).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
         }
@@ -112,7 +115,10 @@ pub(crate) fn dispatch(
         Flow::More(_) => turn.meter.interrupted(began.map(|began| began.elapsed()).unwrap_or_default()),
         Flow::Next | Flow::Pause | Flow::Close => {
             if let Some(began) = began {
-                turn.meter.timed(began.elapsed());
+                let took = turn.meter.timed(began.elapsed());
+                if slowlog::log_if_slow(server, client, request, 0, took) {
+                    turn.meter.keep_longer_than(request.frame_len());
+                }
             }
         }
     }
@@ -126,7 +132,7 @@ fn is_http(word: &[u8]) -> bool {
 
 /// Answers a command that does not even begin.
 #[cold]
-fn reject(error: &CommandError, server: &Server, turn: &mut Turn) -> Flow {
+fn reject(error: &CommandError, server: &Server, request: &Request, turn: &mut Turn) -> Flow {
     let command = match error {
         CommandError::WrongArity(name) | CommandError::TooLong(name) => {
             table::everything().find(|spec| spec.name == *name)
@@ -134,6 +140,7 @@ fn reject(error: &CommandError, server: &Server, turn: &mut Turn) -> Flow {
         _ => None,
     };
     server.watch.rejected(command.map(|spec| spec.id), error.to_string().as_bytes());
+    turn.meter.keep_longer_than(request.frame_len());
     refuse(error, turn)
 }
 
@@ -212,6 +219,9 @@ impl Context<'_> {
             Id::Time => settings::time(self),
             Id::ConfigGet => settings::get(self),
             Id::ConfigResetStat => settings::reset_statistics(self),
+            Id::SlowLogGet => slowlog::get(self),
+            Id::SlowLogLen => Ok(slowlog::len(self)),
+            Id::SlowLogReset => Ok(slowlog::reset(self)),
             Id::LatencyHistogram => latency::histogram(self),
             Id::LatencyLatest | Id::LatencyHistory => Ok(latency::no_events(self)),
             Id::LatencyReset => Ok(self.integer(0)),

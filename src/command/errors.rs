@@ -189,6 +189,17 @@ pub enum CommandError {
     /// A slot outside 0 to 16383.
     #[error("ERR Invalid slot")]
     InvalidSlot,
+    /// SLOWLOG GET with a count that is no number, or below -1.
+    #[error("ERR count should be greater than or equal to -1")]
+    SlowLogCount,
+    /// A subcommand with a number of arguments that it does not take.
+    #[error("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP.")]
+    SubcommandSyntax {
+        /// The subcommand as the client wrote it.
+        name: String,
+        /// The command in upper case.
+        container: &'static str,
+    },
     /// COMMAND GETKEYS of an unknown command.
     #[error("ERR Invalid command specified")]
     GetKeysUnknownCommand,
@@ -225,6 +236,9 @@ impl CommandError {
     #[must_use]
     pub fn unsupported_option(option: &[u8]) -> Self {
         Self::UnsupportedOption(quotable(option))
+    /// `container`'s subcommand `name` does not take so many arguments.
+    pub fn subcommand_syntax(name: &[u8], container: &'static str) -> Self {
+        Self::SubcommandSyntax { name: quotable(name), container }
     }
 
     /// HELLO has no `option`, or it lacks its arguments.

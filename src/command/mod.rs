@@ -37,6 +37,7 @@ mod refusals;
 mod scan;
 mod server;
 mod settings;
+mod slowlog;
 pub mod spec;
 mod specs;
 pub mod table;
@@ -53,7 +54,9 @@ pub use server::{Server, Statistics};
 pub use turn::Turn;
 pub use updates::parse_update;
 pub use watch::Watch;
+pub use watch::{SlowLog, Watch};
 
 pub(crate) use cluster_wide::ask_cluster;
 pub(crate) use dispatch::{ClusterWide, Flow, Order, dispatch};
+pub(crate) use slowlog::log_if_slow;
 pub(crate) use watch::Rates;

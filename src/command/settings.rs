@@ -81,6 +81,10 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("bind", host.to_owned()),
         ("port", server.port.to_string()),
         ("requirepass", String::new()),
+        ("slowlog-log-slower-than", server.watch.slow_log.slower_than().to_string()),
+        ("slowlog-max-len", server.watch.slow_log.len_max().to_string()),
+        ("latency-tracking", "yes".to_owned()),
+        ("latency-tracking-info-percentiles", "50 99 99.9".to_owned()),
         ("io-threads", own.worker_threads.to_string()),
         ("cluster-enabled", "no".to_owned()),
         // A slot without enough nodes takes no other slot with it.

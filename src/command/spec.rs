@@ -26,6 +26,7 @@ pub enum CommandId {
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp, ConfigResetStat,
     Latency, LatencyHelp, LatencyHistogram, LatencyHistory, LatencyLatest, LatencyReset,
+    SlowLog, SlowLogGet, SlowLogHelp, SlowLogLen, SlowLogReset,
     Command, CommandCount, CommandDocs, CommandGetKeys, CommandHelp, CommandInfo, CommandList,
     // The connection.
     Ping, Echo, Hello, Auth, Select, Quit, Reset,

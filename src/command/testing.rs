@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 use tokio_util::sync::CancellationToken;
 
-use crate::codec::{DecodeLimits, RequestDecoder};
+use crate::codec::{DecodeLimits, Request, RequestDecoder};
 use crate::config::{ClusterConfig, NodeConfig, Secret, ServerConfig};
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{Exchange, LinkState, LinkStatus, NodeCommunicator, RequestBatch};
@@ -163,9 +163,7 @@ impl Bench {
     }
 
     fn dispatch(&mut self, request: &str, turn: &mut Turn) -> Flow {
-        let mut input = BytesMut::from(format!("{request}\r\n").as_str());
-        let decoded = RequestDecoder::new(DecodeLimits::default()).decode(&mut input);
-        let request = decoded.expect("a well-formed request").expect("a whole request");
+        let request = self::request(request);
         dispatch(
             &self.server,
             &self.client,
@@ -175,6 +173,13 @@ impl Bench {
             turn,
         )
     }
+}
+
+/// A request in its inline form.
+pub(super) fn request(line: &str) -> Request {
+    let mut input = BytesMut::from(format!("{line}\r\n").as_str());
+    let decoded = RequestDecoder::new(DecodeLimits::default()).decode(&mut input);
+    decoded.expect("a well-formed request").expect("a whole request")
 }
 
 /// Clients are told apart by their ports.

@@ -53,6 +53,8 @@ struct Session<'a> {
     requests: Lookahead,
     /// A command that was begun, or has to wait, and the argument to go on with.
     unfinished: Option<(Request, usize)>,
+    /// A command that the whole cluster has to be asked for.
+    awaiting: Option<Request>,
     turn: Turn,
     /// When a killed session ends, though it be amid a command. Set once it is found to be killed.
     ends_at: Option<Instant>,
@@ -81,6 +83,7 @@ impl<'a> Session<'a> {
             connection: Connection::new(socket),
             requests: Lookahead::new(RequestDecoder::new(limits(server, None))),
             unfinished: None,
+            awaiting: None,
             turn: Turn::default(),
             ends_at: None,
         }
@@ -163,9 +166,7 @@ impl<'a> Session<'a> {
             false => tokio::join!(launch, store.update(updates)),
         };
         self.turn.finish(outcomes, updated);
-        if self.turn.meter.commands() > 0 {
-            self.turn.meter.settle(began.elapsed(), &self.server.watch);
-        }
+        self.settle_turn(began);
         if let TurnEnd::Await(request) = end {
             self.ask_cluster(request).await;
             end = TurnEnd::Busy;
@@ -177,11 +178,31 @@ impl<'a> Session<'a> {
         sent.map(|()| end)
     }
 
+    /// Adds the turn to the node's statistics, and to the slow log if it was slow. A command that was alone in its turn
+    /// took all the time; the commands of a pipeline share what none of them took alone.
+    fn settle_turn(&mut self, began: Instant) {
+        let meter = &mut self.turn.meter;
+        let (commands, kept) = (meter.commands(), meter.take_kept());
+        if commands == 0 {
+            return;
+        }
+        let elapsed = began.elapsed();
+        let shared = meter.settle(elapsed, &self.server.watch);
+        if let Some(request) = kept {
+            let waited = if commands == 1 { elapsed } else { shared };
+            command::log_if_slow(self.server, &self.client, &request, commands - 1, waited);
+        }
+    }
+
     /// Serves the command dispatched last, which has to ask the whole cluster. It is timed alone.
     async fn ask_cluster(&mut self, request: ClusterWide) {
         let (began, reply_at) = (Instant::now(), self.turn.out.len());
         command::ask_cluster(self.server, &self.state, request, &mut self.turn.out).await;
-        self.server.watch.awaited(self.turn.meter.current(), began.elapsed(), &self.turn.out[reply_at..]);
+        let elapsed = began.elapsed();
+        self.server.watch.awaited(self.turn.meter.current(), elapsed, &self.turn.out[reply_at..]);
+        if let Some(request) = self.awaiting.take() {
+            command::log_if_slow(self.server, &self.client, &request, 0, elapsed);
+        }
     }
 
     /// Dispatches commands until none is left or the turn has to end.
@@ -214,8 +235,11 @@ impl<'a> Session<'a> {
                 self.requests.decoder().limit(limits(server, state.peer));
             }
             match flow {
-                Flow::Next => {}
-                Flow::Pause => break TurnEnd::Busy,
+                Flow::Next => self.turn.meter.keep(request),
+                Flow::Pause => {
+                    self.turn.meter.keep(request);
+                    break TurnEnd::Busy;
+                }
                 Flow::More(argument) => {
                     served -= 1;
                     self.unfinished = Some((request, argument));
@@ -226,7 +250,10 @@ impl<'a> Session<'a> {
                     self.unfinished = Some((request, from));
                     break TurnEnd::Busy;
                 }
-                Flow::Await(request) => break TurnEnd::Await(request),
+                Flow::Await(wanted) => {
+                    self.awaiting = Some(request);
+                    break TurnEnd::Await(wanted);
+                }
                 Flow::Close => break TurnEnd::Close,
             }
         };

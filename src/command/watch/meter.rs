@@ -5,6 +5,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::{Watch, nanos};
+use crate::codec::Request;
 use crate::command::spec::CommandId;
 
 /// The commands of a turn and their times, until [`Meter::settle`].
@@ -21,6 +22,10 @@ pub(crate) struct Meter {
     begun: Option<Timed>,
     /// What that command took in the turns before.
     carried: u64,
+    /// The longest request so far that may be logged if the turn turns out to be slow; what is not longer than
+    /// `kept_bytes` is not kept.
+    kept: Option<Request>,
+    kept_bytes: usize,
     /// Commands whose errors came to light when the replies were put together, with the errors' codes.
     failures: Vec<(CommandId, String)>,
 }
@@ -44,6 +49,8 @@ impl Default for Meter {
             alone: SmallVec::new(),
             begun: None,
             carried: 0,
+            kept: None,
+            kept_bytes: 0,
             failures: Vec::new(),
         }
     }
@@ -80,17 +87,39 @@ impl Meter {
         self.run -= 1;
     }
 
-    /// The command begun last was timed alone and is done, apart from what it has launched.
-    pub(crate) fn timed(&mut self, own: Duration) {
+    /// The command begun last was timed alone and is done, apart from what it has launched. Returns what it took in all
+    /// its turns.
+    pub(crate) fn timed(&mut self, own: Duration) -> Duration {
         self.take_back();
         let earlier = std::mem::take(&mut self.carried);
         self.alone.push(Timed { command: self.current, own: nanos(own), earlier });
+        own.saturating_add(Duration::from_nanos(earlier))
     }
 
     /// The command begun last goes on in the next turn.
     pub(crate) fn interrupted(&mut self, own: Duration) {
         self.take_back();
         self.begun = Some(Timed { command: self.current, own: nanos(own), earlier: 0 });
+    }
+
+    /// Keeps a request that was served, if it is the longest of the turn: it has most likely cost most.
+    #[inline]
+    pub(crate) fn keep(&mut self, request: Request) {
+        if request.frame_len() > self.kept_bytes {
+            self.kept_bytes = request.frame_len();
+            self.kept = Some(request);
+        }
+    }
+
+    /// A request of so many bytes is not to be kept: it was not served, or it is logged already.
+    pub(crate) fn keep_longer_than(&mut self, bytes: usize) {
+        self.kept_bytes = self.kept_bytes.max(bytes);
+    }
+
+    /// The request that was kept; the next turn may keep another.
+    pub(crate) fn take_kept(&mut self) -> Option<Request> {
+        self.kept_bytes = 0;
+        self.kept.take()
     }
 
     /// A command of this turn turns out to have failed.
@@ -105,7 +134,7 @@ impl Meter {
     }
 
     /// Adds the turn, which took `elapsed`, to the counters of the node and starts again. What no command took alone
-    /// is shared out evenly among all. Returns that share's whole: what every client of the turn has waited for.
+    /// is shared out evenly among all. Returns what was shared out.
     pub(crate) fn settle(&mut self, elapsed: Duration, watch: &Watch) -> Duration {
         self.end_run();
         let timed = self.alone.iter().chain(&self.begun);

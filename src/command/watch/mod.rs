@@ -12,6 +12,8 @@ mod errors;
 mod histogram;
 mod meter;
 mod rates;
+mod secrets;
+mod slow_log;
 mod statistics;
 
 use std::time::Duration;
@@ -24,6 +26,7 @@ pub(crate) use errors::error_code;
 pub(crate) use histogram::Histogram;
 pub(crate) use meter::Meter;
 pub(crate) use rates::Rates;
+pub use slow_log::SlowLog;
 pub(crate) use statistics::{CommandStatistics, Row};
 
 /// What this node has seen of its commands.
@@ -33,6 +36,8 @@ pub struct Watch {
     pub(crate) commands: CommandStatistics,
     /// Error replies, by their first word.
     pub(crate) errors: ErrorCounts,
+    /// The last slow commands, and which are slow.
+    pub slow_log: SlowLog,
     /// What the node does per second.
     pub(crate) rates: Rates,
 }
