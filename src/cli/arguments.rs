@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::status::StatusArguments;
-use crate::config::{Knob, MAX_CLIENTS, MAX_VALUE_BYTES, WORKER_THREADS};
+use crate::config::{Knob, MAX_CLIENTS, MAX_VALUE_BYTES, SECRET_BYTES_MAX, Secret, WORKER_THREADS};
 
 const EXAMPLES: &str = "\
 Examples:
   ringkv                                         One node on 127.0.0.1:6379, without a file
-  ringkv --bind 0.0.0.0 --port 7000              The same, for other machines, on port 7000
+  RINGKV_REQUIREPASS=s3cret ringkv --bind 0.0.0.0 The same, for other machines that know a password
   ringkv --config cluster.toml --node node-1     One of the nodes of a cluster
   ringkv check --config cluster.toml             What is wrong with the file, or what it promises
   ringkv ring --config cluster.toml --key foo    Which nodes keep how much, and who keeps `foo`
@@ -94,10 +94,35 @@ pub struct ServeArguments {
     /// The longest value that a client may send, instead of the file's `max_value_bytes` [default: 536870912]
     #[arg(long, value_name = "BYTES", env = "RINGKV_MAX_VALUE_BYTES", value_parser = legal(&MAX_VALUE_BYTES))]
     pub max_value_bytes: Option<usize>,
+    /// What clients must say before they are served, instead of the file's `requirepass`. Other users of this machine can
+    /// read arguments, so the environment variable is better
+    #[arg(long, value_name = "PASSWORD", env = "RINGKV_REQUIREPASS", hide_env_values = true, value_parser = password)]
+    pub requirepass: Option<Secret>,
+    /// Whether a node without a password refuses clients of other machines, instead of the file's `protected_mode`
+    /// [default: yes]
+    #[arg(long, value_name = "yes|no", env = "RINGKV_PROTECTED_MODE", hide_possible_values = true)]
+    pub protected_mode: Option<Switch>,
     /// What to log: error, warn, info, debug, trace, or a filter by module such as `info,ringkv::peer=debug` [default: what
     /// `RUST_LOG` says, else info]
     #[arg(long, value_name = "LEVEL", env = "RINGKV_LOG")]
     pub log: Option<String>,
+}
+
+/// On or off, in Redis' words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Switch {
+    /// On.
+    Yes,
+    /// Off.
+    No,
+}
+
+/// A parser of passwords; what it says does not repeat them.
+pub(super) fn password(text: &str) -> Result<Secret, String> {
+    match text.len() {
+        1..=SECRET_BYTES_MAX => Ok(Secret::new(text.to_owned())),
+        len => Err(format!("it has {len} bytes; write 1 to {SECRET_BYTES_MAX}")),
+    }
 }
 
 /// A parser of the legal values of `knob`: the same as in the file.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{self, Path, PathBuf};
 
+use super::arguments::Switch;
 use super::{Failure, ServeArguments};
 use crate::config::{ClusterConfig, LoadedConfig, NodeConfig, ServerConfig};
 use crate::ring::NodeIndex;
@@ -28,13 +29,18 @@ pub struct ServeOptions {
 impl ServeArguments {
     /// The options that these arguments and the file at `config`, if any, come to.
     pub(super) fn options(self, config: Option<&Path>) -> Result<ServeOptions, Failure> {
-        let (LoadedConfig { cluster, mut server }, node) = match config {
+        let (mut loaded, node) = match config {
             Some(file) => self.one_of(file)?,
             None => self.single()?,
         };
+        let server = &mut loaded.server;
         server.worker_threads = self.threads.unwrap_or(server.worker_threads);
         server.max_clients = self.max_clients.unwrap_or(server.max_clients);
         server.max_value_bytes = self.max_value_bytes.unwrap_or(server.max_value_bytes);
+        server.protected_mode = self.protected_mode.map_or(server.protected_mode, |switch| switch == Switch::Yes);
+        server.requirepass = self.requirepass.or(server.requirepass.take());
+        loaded.close_the_side_door();
+        let LoadedConfig { cluster, server } = loaded;
         let config_file = config.map(path::absolute).transpose().map_err(|error| Failure::failed(&error))?;
         Ok(ServeOptions { cluster, node, server, config_file, log: self.log })
     }

@@ -1,8 +1,9 @@
 //! What a client tells or asks of its own connection: PING, HELLO, AUTH and their kin.
 //!
-//! There is one user, `default`, and it has no password; so HELLO and AUTH answer as a Redis does whose `default` user
-//! is set up that way: any password of `default` is right, any other user is wrong, and AUTH with a password alone is
-//! refused, since whoever sends it believes that one was configured.
+//! There is one user, `default`, with the password that `requirepass` sets. Without one HELLO and AUTH answer as a Redis
+//! does: any password of `default` is right, any other user is wrong, and AUTH with a password alone is refused, since
+//! whoever sends it believes that one was configured. With one a connection is served only a few commands until it has
+//! said it. One that was let in stays so when the password changes; a node introduces itself instead (RHELLO).
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature, whether they can fail or not")]
 
@@ -13,6 +14,8 @@ use super::clients;
 use super::dispatch::{Context, Flow};
 use super::errors::CommandError;
 use super::integer::parse_i64;
+use super::server::Server;
+use super::spec::{CommandSpec, Flags};
 
 /// The version of Redis whose answers these are, for clients that choose by it what they may ask.
 pub(super) const COMPATIBLE_WITH: &str = "7.0.15";
@@ -28,12 +31,23 @@ pub struct State {
     pub last_command: &'static str,
     /// The node that the connection introduced itself as, by which it may use the commands between nodes.
     pub peer: Option<NodeIndex>,
+    /// Whether it has said the password, or came when there was none.
+    pub authenticated: bool,
 }
 
-impl Default for State {
-    fn default() -> Self {
-        Self { protocol: Protocol::default(), last_command: "NULL", peer: None }
+impl State {
+    /// A connection that was just made to `server`.
+    #[must_use]
+    pub fn new(server: &Server) -> Self {
+        let authenticated = !server.live.has_password();
+        Self { protocol: Protocol::default(), last_command: "NULL", peer: None, authenticated }
     }
+}
+
+/// Whether a connection that has not authenticated has to before `spec` is served.
+#[cold]
+pub(super) fn must_authenticate(server: &Server, state: &State, spec: &CommandSpec) -> bool {
+    !spec.flags.contains(Flags::NO_AUTH) && state.peer.is_none() && server.live.has_password()
 }
 
 /// PING: `PONG`, or the message if there is one.
@@ -60,8 +74,8 @@ pub(super) fn hello(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     let mut options = args.get(2..).unwrap_or_default();
     while let [option, values @ ..] = options {
         options = match values {
-            [user, _password, rest @ ..] if option.eq_ignore_ascii_case(b"auth") => {
-                authenticate(user)?;
+            [user, password, rest @ ..] if option.eq_ignore_ascii_case(b"auth") => {
+                authenticate(context, user, password)?;
                 rest
             }
             [name, rest @ ..] if option.eq_ignore_ascii_case(b"setname") => {
@@ -71,6 +85,9 @@ pub(super) fn hello(context: &mut Context<'_>) -> Result<Flow, CommandError> {
             _ => return Err(CommandError::hello_option(option)),
         };
     }
+    if !context.state.authenticated && context.server.live.has_password() {
+        return Err(CommandError::HelloAuthenticationRequired);
+    }
     speak(context, protocol);
     introduce_ourselves(context);
     Ok(Flow::Next)
@@ -78,9 +95,11 @@ pub(super) fn hello(context: &mut Context<'_>) -> Result<Flow, CommandError> {
 
 /// AUTH, with a password or with a user and a password.
 pub(super) fn auth(context: &mut Context<'_>) -> Result<Flow, CommandError> {
-    match context.request.len() {
-        2 => Err(CommandError::NoPasswordConfigured),
-        3 => authenticate(context.request.arg(1)).map(|()| context.ok()),
+    let request = context.request;
+    match request.len() {
+        2 if !context.server.live.has_password() => Err(CommandError::NoPasswordConfigured),
+        2 => authenticate(context, USER.as_bytes(), request.arg(1)).map(|()| context.ok()),
+        3 => authenticate(context, request.arg(1), request.arg(2)).map(|()| context.ok()),
         _ => Err(CommandError::Syntax),
     }
 }
@@ -104,6 +123,7 @@ pub(super) fn quit(context: &mut Context<'_>) -> Result<Flow, CommandError> {
 pub(super) fn reset(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     speak(context, Protocol::default());
     context.state.peer = None;
+    context.state.authenticated = !context.server.live.has_password();
     context.client.describe(|about| {
         about.name.clear();
         about.peer = None;
@@ -123,9 +143,15 @@ fn parse_protocol(version: &[u8]) -> Result<Protocol, CommandError> {
     }
 }
 
-/// Whether `user` may come in: its password, if it is the one that exists, is whatever was given.
-fn authenticate(user: &[u8]) -> Result<(), CommandError> {
-    if user == USER.as_bytes() { Ok(()) } else { Err(CommandError::WrongPassword) }
+/// Lets the connection in if it is `user`'s password. Otherwise it stays what it was.
+fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    // Both are looked at, so that the time does not tell which one was wrong.
+    if context.server.live.admits(password) & (user == USER.as_bytes()) {
+        context.state.authenticated = true;
+        return Ok(());
+    }
+    tracing::debug!(client = context.client.id, address = %context.client.address, "wrong password");
+    Err(CommandError::WrongPassword)
 }
 
 /// From this reply on the client is answered in `protocol`.
@@ -227,6 +253,49 @@ mod tests {
         assert_eq!(bench.ask("AUTH default x"), "+OK\r\n");
         assert!(bench.ask("AUTH foo x").starts_with("-WRONGPASS"));
         assert_eq!(bench.ask("AUTH a b c"), "-ERR syntax error\r\n");
+    }
+
+    #[test]
+    fn nothing_is_served_before_the_password_was_said() {
+        let mut bench = Bench::single_node();
+        bench.ask("CONFIG SET requirepass sesame");
+        assert_eq!(bench.ask("PING"), "+PONG\r\n", "who is in stays in");
+        assert_eq!(bench.ask("RESET"), "+RESET\r\n");
+        for request in ["PING", "GET a", "SET a b", "INFO", "ACL WHOAMI", "CLIENT LIST", "COMMAND", "RSET k v 1-2-3"] {
+            assert_eq!(bench.ask(request), "-NOAUTH Authentication required.\r\n", "{request}");
+        }
+        for (request, error) in [
+            ("FOO bar", "ERR unknown command 'FOO', with args beginning with: 'bar' "),
+            ("GET", "ERR wrong number of arguments for 'get' command"),
+            ("HELLO 9", "NOPROTO unsupported protocol version"),
+            ("HELLO 3 AUTH default wrong", "WRONGPASS invalid username-password pair or user is disabled."),
+            ("HELLO 3 AUTH foo sesame", "WRONGPASS invalid username-password pair or user is disabled."),
+            ("AUTH wrong", "WRONGPASS invalid username-password pair or user is disabled."),
+            ("AUTH foo sesame", "WRONGPASS invalid username-password pair or user is disabled."),
+            ("AUTH a b c", "ERR syntax error"),
+        ] {
+            assert_eq!(bench.ask(request), format!("-{error}\r\n"), "{request}");
+        }
+        for request in ["HELLO", "HELLO 3", "HELLO 3 SETNAME x"] {
+            assert!(bench.ask(request).starts_with("-NOAUTH HELLO must be called with"), "{request}");
+        }
+        assert!(!bench.state.authenticated);
+    }
+
+    #[test]
+    fn the_password_lets_in_until_reset() {
+        let mut bench = Bench::single_node();
+        bench.ask("CONFIG SET requirepass sesame");
+        for request in ["AUTH sesame", "AUTH default sesame", "HELLO 2 AUTH default sesame"] {
+            bench.ask("RESET");
+            assert!(bench.ask("GET a").starts_with("-NOAUTH"));
+            assert!(!bench.ask(request).starts_with('-'), "{request}");
+            assert_eq!(bench.ask("GET a"), "$-1\r\n");
+        }
+        assert!(bench.ask("AUTH wrong").starts_with("-WRONGPASS"));
+        assert_eq!(bench.ask("PING"), "+PONG\r\n", "a wrong password takes nothing away");
+        bench.ask("CONFIG SET requirepass \"\"");
+        assert!(bench.ask("AUTH sesame").starts_with("-ERR AUTH <password> called without any password configured"));
     }
 
     #[test]

@@ -46,6 +46,9 @@ impl Context<'_> {
             | CommandId::LatencyHelp => {
             | CommandId::LatencyHelp
             | CommandId::SlowLogHelp => {
+            CommandId::AclHelp
+            | CommandId::CommandHelp
+            | CommandId::ConfigHelp => {
                 let container = table::lookup(args[0]).ok_or(CommandError::Syntax)?;
                 help::help(container)
             }

@@ -23,6 +23,7 @@ use super::{clients, cluster, connection, info, part, peering, settings, table};
 use super::{clients, cluster, connection, info, peering, scan, settings, table};
 use super::watch::error_code;
 use super::{clients, cluster, connection, info, latency, peering, settings, slowlog, table};
+use super::{acl, clients, cluster, connection, info, peering, reconfigure, settings, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +90,9 @@ pub(crate) fn dispatch(
         Err(_) if is_http(request.arg(0)) => return Flow::Close,
         Err(error) => return reject(&error, server, request, turn),
     };
+    if !state.authenticated && connection::must_authenticate(server, state, spec) {
+        return refuse(&CommandError::AuthenticationRequired, turn);
+    }
     if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
         return reject(&CommandError::TooLong(spec.name), server, request, turn);
     }
@@ -225,6 +229,11 @@ impl Context<'_> {
             Id::LatencyHistogram => latency::histogram(self),
             Id::LatencyLatest | Id::LatencyHistory => Ok(latency::no_events(self)),
             Id::LatencyReset => Ok(self.integer(0)),
+            Id::ConfigSet => reconfigure::set(self),
+            Id::ConfigRewrite => reconfigure::rewrite(self),
+            Id::AclWhoAmI => acl::who_am_i(self),
+            Id::AclUsers => acl::users(self),
+            Id::AclList => acl::list(self),
             Id::Info => info::info(self),
             Id::ClusterInfo => cluster::info(self),
             Id::ClusterMyId => cluster::my_id(self),

@@ -209,6 +209,25 @@ pub enum CommandError {
     /// COMMAND GETKEYS of a command with too few or too many arguments.
     #[error("ERR Invalid number of arguments specified for command")]
     GetKeysWrongArity,
+    /// CONFIG SET of a setting that does not exist.
+    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
+    UnknownSetting(String),
+    /// CONFIG SET of a value that is wrong, or of a setting that cannot change; nothing has changed.
+    #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")]
+    SettingRefused {
+        /// The setting as the client wrote it.
+        name: String,
+        /// What is wrong. Never the value.
+        why: String,
+    },
+    /// CONFIG REWRITE on a node without a file.
+    #[error("ERR The server is running without a config file")]
+    NoConfigFile,
+    /// CONFIG REWRITE on a node with one.
+    #[error(
+        "ERR Rewriting config file is not possible: all nodes share it; write what is to stay into cluster.toml yourself"
+    )]
+    NoRewrite,
     /// A command between nodes on a connection that has not introduced itself as a node.
     #[error(
         "NOPERM the '{0}' command is for nodes of this cluster; a connection has to introduce itself by RHELLO first"
@@ -257,6 +276,18 @@ impl CommandError {
     #[must_use]
     pub fn unknown_client_type(name: &[u8]) -> Self {
         Self::UnknownClientType(quotable(name))
+    }
+
+    /// There is no setting called `name`.
+    #[must_use]
+    pub fn unknown_setting(name: &[u8]) -> Self {
+        Self::UnknownSetting(quotable(name))
+    }
+
+    /// The setting `name` stays as it is.
+    #[must_use]
+    pub fn setting_refused(name: &[u8], why: String) -> Self {
+        Self::SettingRefused { name: quotable(name), why }
     }
 
     /// There is no user called `name`.

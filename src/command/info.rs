@@ -125,7 +125,7 @@ impl<'a> Report<'a> {
         let peers = clients.iter().filter(|client| client.description().peer.is_some()).count();
         self.field("connected_clients", clients.len() - peers);
         self.field("cluster_connections", peers);
-        self.field("maxclients", server.settings.max_clients);
+        self.field("maxclients", server.live.max_clients());
         self.field("blocked_clients", 0);
     }
 

@@ -7,6 +7,7 @@
 //! libraries match on it. COMMAND and HELP are answered from the same table by [`introspect`] and [`help`], so that
 //! they cannot disagree with what is offered.
 
+mod acl;
 mod argument;
 mod bits;
 mod client;
@@ -29,10 +30,12 @@ pub mod introspect;
 mod keyspace;
 mod objects;
 mod latency;
+mod live;
 mod pace;
 mod part;
 mod peering;
 mod reading;
+mod reconfigure;
 mod refusals;
 mod scan;
 mod server;
@@ -49,6 +52,7 @@ mod watch;
 
 pub use client::{Client, ClientDescription, Clients};
 pub use connection::State;
+pub use live::LiveSettings;
 pub use refusals::Refusals;
 pub use server::{Server, Statistics};
 pub use turn::Turn;

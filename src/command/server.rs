@@ -9,6 +9,7 @@ use crate::coordinator::ConsistentHashingKvStore;
 use crate::time::UnixMs;
 
 use super::client::Clients;
+use super::live::LiveSettings;
 use super::refusals::Refusals;
 use super::watch::Watch;
 
@@ -50,6 +51,8 @@ pub struct Server {
     pub store: Arc<ConsistentHashingKvStore>,
     /// What this node decides for itself.
     pub settings: ServerConfig,
+    /// Of that, what can change at run time.
+    pub live: LiveSettings,
     /// The file that describes the cluster, as an absolute path; `None` for a node without one.
     pub config_file: Option<PathBuf>,
     /// Who is connected.

@@ -1,10 +1,12 @@
 //! CONFIG GET, TIME, and what FLUSHALL may be told.
 //!
 //! Clients and benchmarks read a handful of settings before they start, so those exist under Redis' names, with what is
-//! true of this node; ringkv's own follow under the names of cluster.toml, with dashes. No setting can be changed at run
-//! time: nodes that differ would no longer be one cluster.
+//! true of this node; ringkv's own follow under the names of cluster.toml, with dashes. What can change at run time is
+//! changed by [`super::reconfigure`].
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature, whether they can fail or not")]
+
+use std::time::Duration;
 
 use crate::codec::reply;
 
@@ -12,6 +14,9 @@ use super::dispatch::{ClusterWide, Context, Flow};
 use super::errors::CommandError;
 use super::glob::{self, Case};
 use super::server::Server;
+
+/// What stands for a password.
+const HIDDEN: &str = "(hidden)";
 
 /// CONFIG GET: the settings whose names match one of the patterns, each once.
 pub(super) fn get(context: &mut Context<'_>) -> Result<Flow, CommandError> {
@@ -62,10 +67,12 @@ fn shown_name<'a>(name: &'a str, patterns: &[&'a [u8]]) -> Option<&'a [u8]> {
     Some(if pattern.eq_ignore_ascii_case(name.as_bytes()) { pattern } else { name.as_bytes() })
 }
 
-/// Every setting by name. Never the cluster's secret.
-fn settings(server: &Server) -> Vec<(&'static str, String)> {
+/// Every setting by name. Never the cluster's secret, and of the password only that there is one.
+pub(super) fn settings(server: &Server) -> Vec<(&'static str, String)> {
     let replica = &server.store.replica;
-    let (cluster, own) = (&replica.config, &server.settings);
+    let (cluster, own, live) = (&replica.config, &server.settings, &server.live);
+    let yes_or_no = |on: bool| if on { "yes" } else { "no" }.to_owned();
+    let seconds = |time: Option<Duration>| time.map_or(0, |time| time.as_secs()).to_string();
     let addr = &cluster.nodes[replica.index.as_usize()].addr;
     let host = addr.rsplit_once(':').map_or(addr.as_str(), |(host, _)| host);
     vec![
@@ -74,10 +81,12 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("maxmemory", "0".to_owned()),
         ("maxmemory-policy", "noeviction".to_owned()),
         ("databases", "1".to_owned()),
-        ("maxclients", own.max_clients.to_string()),
-        ("proto-max-bulk-len", own.max_value_bytes.to_string()),
-        ("timeout", "0".to_owned()),
-        ("tcp-keepalive", "0".to_owned()),
+        ("maxclients", live.max_clients().to_string()),
+        ("proto-max-bulk-len", live.max_value_bytes().to_string()),
+        ("timeout", seconds(live.idle_timeout())),
+        ("tcp-keepalive", seconds(live.tcp_keepalive())),
+        ("client-output-buffer-limit", live.output_limits().to_string()),
+        ("protected-mode", yes_or_no(live.protected_mode())),
         ("bind", host.to_owned()),
         ("port", server.port.to_string()),
         ("requirepass", String::new()),
@@ -85,6 +94,7 @@ fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("slowlog-max-len", server.watch.slow_log.len_max().to_string()),
         ("latency-tracking", "yes".to_owned()),
         ("latency-tracking-info-percentiles", "50 99 99.9".to_owned()),
+        ("requirepass", if live.has_password() { HIDDEN } else { "" }.to_owned()),
         ("io-threads", own.worker_threads.to_string()),
         ("cluster-enabled", "no".to_owned()),
         // A slot without enough nodes takes no other slot with it.

@@ -36,6 +36,8 @@ pub enum CommandId {
     ReadOnly, ReadWrite,
     Cluster, ClusterCountKeysInSlot, ClusterHelp, ClusterInfo, ClusterKeySlot, ClusterMyId, ClusterNodes,
     ClusterShards, ClusterSlots,
+    // The door.
+    Acl, AclHelp, AclList, AclUsers, AclWhoAmI, ConfigRewrite, ConfigSet,
     // Between nodes.
     RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
     RPrepare, RAccept, RBase, RCall, RDone,

@@ -17,7 +17,7 @@ use crate::ring::{NodeId, NodeIndex};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
-use super::{Client, Clients, Flow, Order, Refusals, Server, State, Statistics, Turn, dispatch};
+use super::{Client, Clients, Flow, LiveSettings, Order, Refusals, Server, State, Statistics, Turn, dispatch};
 
 /// When everything happens.
 pub(super) const NOW: UnixMs = UnixMs(1_700_000_000_123);
@@ -108,6 +108,7 @@ impl Bench {
         let server = Server {
             store: Arc::new(ConsistentHashingKvStore::new(replica, Arc::<Links>::clone(&peers))),
             settings: ServerConfig::default(),
+            live: LiveSettings::new(&ServerConfig::default()),
             config_file: None,
             clients: Clients::default(),
             refusals: Refusals::default(),
@@ -118,7 +119,8 @@ impl Bench {
             port: 7001,
         };
         let client = connect(&server);
-        Self { server, peers, client, state: State::default() }
+        let state = State::new(&server);
+        Self { server, peers, client, state }
     }
 
     /// Another client that has just connected.

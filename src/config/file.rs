@@ -7,10 +7,10 @@ use toml::{Spanned, Value};
 
 use super::knob::{
     ANTI_ENTROPY_INTERVAL_MS, HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES,
-    NAME_BYTES_MAX, REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
+    NAME_BYTES_MAX, REQUEST_TIMEOUT_MS, SECONDS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
 };
 use super::raw::{Document, Entry, RawCluster, RawServer, Table, line_at};
-use super::{ClusterConfig, ConfigError, NodeConfig, Secret, ServerConfig, defaults};
+use super::{ClusterConfig, ConfigError, NodeConfig, OutputLimits, Secret, ServerConfig, defaults};
 
 /// What one file says: the cluster, which is the same on every node, and the server.
 #[derive(Clone, Debug)]
@@ -19,6 +19,16 @@ pub struct LoadedConfig {
     pub cluster: ClusterConfig,
     /// The server.
     pub server: ServerConfig,
+}
+
+impl LoadedConfig {
+    /// Where clients need a password and nodes no secret, nodes need the password: whoever is a node need not
+    /// authenticate. To be called once the password stands.
+    pub fn close_the_side_door(&mut self) {
+        if self.cluster.secret.is_none() {
+            self.cluster.secret.clone_from(&self.server.requirepass);
+        }
+    }
 }
 
 impl ClusterConfig {
@@ -47,7 +57,9 @@ impl ClusterConfig {
         let raw = document.read()?;
         let server = document.server(table_or_default(raw.server))?;
         let nodes = document.nodes(raw.nodes)?;
-        Ok(LoadedConfig { cluster: document.cluster(table_or_default(raw.cluster), nodes)?, server })
+        let mut config = LoadedConfig { cluster: document.cluster(table_or_default(raw.cluster), nodes)?, server };
+        config.close_the_side_door();
+        Ok(config)
     }
 }
 
@@ -83,7 +95,7 @@ impl Document<'_> {
                 raw.read_repair_chance,
                 defaults::READ_REPAIR_CHANCE,
             )?,
-            secret: self.secret(raw.secret)?,
+            secret: self.secret("secret", raw.secret)?,
             nodes,
         })
     }
@@ -100,6 +112,11 @@ impl Document<'_> {
                 &ANTI_ENTROPY_INTERVAL_MS,
                 default.anti_entropy_interval_ms,
             )?,
+            requirepass: self.secret("requirepass", raw.requirepass)?,
+            protected_mode: self.switch("protected_mode", raw.protected_mode, default.protected_mode)?,
+            timeout: self.number(raw.timeout, &SECONDS, default.timeout)?,
+            tcp_keepalive: self.number(raw.tcp_keepalive, &SECONDS.called("tcp_keepalive"), default.tcp_keepalive)?,
+            client_output_buffer_limit: self.output_limits(raw.client_output_buffer_limit)?,
         })
     }
 
@@ -126,6 +143,26 @@ impl Document<'_> {
         };
         share.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| {
             self.mistake(entry.span(), format!("`{key}` is {written}; write a share from 0.0 to 1.0 instead"))
+        })
+    }
+
+    /// Whether the switch in `entry` is on, or `default`.
+    fn switch(self, key: &str, entry: Entry, default: bool) -> Result<bool, ConfigError> {
+        let Some(entry) = entry else { return Ok(default) };
+        entry.get_ref().as_bool().ok_or_else(|| {
+            let written = kind(entry.get_ref());
+            self.mistake(entry.span(), format!("`{key}` is {written}; write true or false instead"))
+        })
+    }
+
+    /// The limits in `entry`, or those of Redis.
+    fn output_limits(self, entry: Entry) -> Result<OutputLimits, ConfigError> {
+        const EXAMPLE: &str = "normal 256mb 64mb 60";
+        let Some(entry) = entry else { return Ok(OutputLimits::default()) };
+        let text = self.text("client_output_buffer_limit", entry, EXAMPLE)?;
+        OutputLimits::default().changed_by(text.get_ref()).map_err(|_| {
+            let advice = format!("write a class, a hard limit, a soft limit and seconds instead, such as `{EXAMPLE}`");
+            self.mistake(text.span(), format!("`client_output_buffer_limit` is {:?}; {advice}", text.get_ref()))
         })
     }
 
@@ -159,14 +196,14 @@ impl Document<'_> {
         Ok(name.into_inner())
     }
 
-    /// The secret, which no complaint repeats.
-    fn secret(self, entry: Entry) -> Result<Option<Secret>, ConfigError> {
+    /// A secret, which no complaint repeats.
+    fn secret(self, key: &str, entry: Entry) -> Result<Option<Secret>, ConfigError> {
         let Some(entry) = entry else { return Ok(None) };
-        let secret = self.text("secret", entry, "32 random characters")?;
+        let secret = self.text(key, entry, "32 random characters")?;
         if !(1..=SECRET_BYTES_MAX).contains(&secret.get_ref().len()) {
             let bytes = secret.get_ref().len();
             let advice = format!("write 1 to {SECRET_BYTES_MAX} bytes, or leave the line out, instead");
-            return Err(self.mistake(secret.span(), format!("`secret` has {bytes} bytes; {advice}")));
+            return Err(self.mistake(secret.span(), format!("`{key}` has {bytes} bytes; {advice}")));
         }
         Ok(Some(Secret::new(secret.into_inner())))
     }

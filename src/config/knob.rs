@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 pub const NODES_MAX: usize = 1024;
 /// The most bytes of a node's id or a cluster's name, which travel in messages.
 pub const NAME_BYTES_MAX: usize = 64;
-/// The most bytes of a cluster's secret.
+/// The most bytes of a cluster's secret or a password.
 pub const SECRET_BYTES_MAX: usize = 1024;
 
 /// `virtual_nodes`: 4096 for each of [`NODES_MAX`] nodes still make a ring in seconds.
@@ -29,6 +29,8 @@ pub const WORKER_THREADS: Knob = Knob::new("worker_threads", 1, 1024);
 pub const MAX_CLIENTS: Knob = Knob::new("max_clients", 1, 1_000_000);
 /// `max_value_bytes` of `[server]`: at least room for a command's other words, at most Redis' own limit.
 pub const MAX_VALUE_BYTES: Knob = Knob::new("max_value_bytes", 1024, 512 * 1024 * 1024);
+/// `timeout` and `tcp_keepalive` of `[server]`, in seconds: as far as Redis goes; 0 switches them off.
+pub const SECONDS: Knob = Knob::new("timeout", 0, 2_147_483_647);
 
 /// A number that the operator may set.
 #[derive(Clone, Debug)]
@@ -46,6 +48,11 @@ pub struct Knob {
 impl Knob {
     const fn new(key: &'static str, min: u64, max: u64) -> Self {
         Self { key, min, max, max_is: None }
+    }
+
+    /// The same range under another key.
+    pub(super) fn called(&self, key: &'static str) -> Self {
+        Self { key, ..self.clone() }
     }
 
     /// A number of nodes: from 1 to `max`, which is `max_is`.

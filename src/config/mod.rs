@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod knob;
 mod nodes;
+mod output_limits;
 mod raw;
 mod secret;
 #[cfg(test)]
@@ -23,8 +24,10 @@ pub use error::ConfigError;
 pub use file::LoadedConfig;
 pub use knob::{
     ANTI_ENTROPY_INTERVAL_MS, HINT_BYTES_MAX, HINT_TTL_MS, Knob, MAX_CLIENTS, MAX_CLOCK_DRIFT_MS, MAX_VALUE_BYTES,
-    NAME_BYTES_MAX, NODES_MAX, REQUEST_TIMEOUT_MS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES, WORKER_THREADS,
+    NAME_BYTES_MAX, NODES_MAX, REQUEST_TIMEOUT_MS, SECONDS, SECRET_BYTES_MAX, SYNC_TIMEOUT_MS, VIRTUAL_NODES,
+    WORKER_THREADS,
 };
+pub use output_limits::{OutputLimit, OutputLimits, parse_bytes};
 pub use secret::Secret;
 
 /// The cluster: the tables `[cluster]` and `[[nodes]]`. Every node has the same.
@@ -62,7 +65,8 @@ pub struct ClusterConfig {
     /// may differ in it. 0.0 to 1.0; 0.01 by default.
     pub read_repair_chance: f64,
     /// What a node must know to be let in as a peer. Set one wherever clients can connect that should not be able to forge
-    /// writes, at best 32 random characters. 1 to 1024 bytes; none by default.
+    /// writes, at best 32 random characters. 1 to 1024 bytes; by default
+    /// [`ServerConfig::requirepass`], if there is one.
     pub secret: Option<Secret>,
     /// The nodes, 1 to 1024, sorted by id: a node's place in this list is its [`NodeIndex`].
     pub nodes: Vec<NodeConfig>,
@@ -106,6 +110,18 @@ pub struct ServerConfig {
     /// Every how many milliseconds this node compares what it holds with the other replicas, and copies what it lacks.
     /// 0 switches that off, and with it the dropping of tombstones. 0 to 3600000; 1000 by default.
     pub anti_entropy_interval_ms: u64,
+    /// What a client must say before it is served. Where the cluster has no secret this is its secret, too: otherwise
+    /// whoever can connect could introduce itself as a node and pass the password by. 1 to 1024 bytes; none by default.
+    pub requirepass: Option<Secret>,
+    /// Whether a node without a password refuses clients of other machines. True by default.
+    pub protected_mode: bool,
+    /// After how many seconds of silence a client is closed. 0 to 2147483647; 0, the default, is never.
+    pub timeout: u64,
+    /// After how many seconds of silence the system asks whether a client is still there. 0 to 2147483647, 0 never asks;
+    /// 300 by default.
+    pub tcp_keepalive: u64,
+    /// When a client that does not take its replies is closed; never by default.
+    pub client_output_buffer_limit: OutputLimits,
 }
 
 impl ServerConfig {
@@ -124,6 +140,11 @@ impl Default for ServerConfig {
             max_value_bytes: 512 * 1024 * 1024,
             hint_bytes_max: 64 * 1024 * 1024,
             anti_entropy_interval_ms: 1000,
+            requirepass: None,
+            protected_mode: true,
+            timeout: 0,
+            tcp_keepalive: 300,
+            client_output_buffer_limit: OutputLimits::default(),
         }
     }
 }

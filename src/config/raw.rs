@@ -51,6 +51,11 @@ pub(super) struct RawServer {
     pub(super) max_value_bytes: Entry,
     pub(super) hint_bytes_max: Entry,
     pub(super) anti_entropy_interval_ms: Entry,
+    pub(super) requirepass: Entry,
+    pub(super) protected_mode: Entry,
+    pub(super) timeout: Entry,
+    pub(super) tcp_keepalive: Entry,
+    pub(super) client_output_buffer_limit: Entry,
 }
 
 /// `[[nodes]]`.
@@ -153,9 +158,16 @@ fn advice_on_unknown_key(message: &str, key: &str) -> String {
         }
         // In another table a name is more likely meant for what that table describes.
         "name" if is_above_all_tables => "write it below a line `[cluster]` instead".to_owned(),
-        "worker_threads" | "max_clients" | "max_value_bytes" | "hint_bytes_max" | "anti_entropy_interval_ms" => {
-            "write it below a line `[server]` instead".to_owned()
-        }
+        "worker_threads"
+        | "max_clients"
+        | "max_value_bytes"
+        | "hint_bytes_max"
+        | "anti_entropy_interval_ms"
+        | "requirepass"
+        | "protected_mode"
+        | "timeout"
+        | "tcp_keepalive"
+        | "client_output_buffer_limit" => "write it below a line `[server]` instead".to_owned(),
         "id" | "addr" | "announce" => "write it below a line `[[nodes]]` instead".to_owned(),
         _ if is_above_all_tables => {
             "write the tables `[cluster]`, `[server]` and `[[nodes]]` with their keys, and nothing else, instead"

@@ -1,10 +1,10 @@
-//! The word that nodes of one cluster know and clients do not.
+//! Words that open doors: the one that nodes of a cluster know and clients do not, and the password of clients.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// What a node must say to be taken for a peer. It never appears in a log: its debug form is `***`.
+/// What a node must say to be taken for a peer, or a client to be served. It never appears in a log: its debug form is `***`.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -28,6 +28,14 @@ impl Secret {
         &self.0
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.matches(other.0.as_bytes())
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,6 +20,7 @@ use crate::cli::ServeOptions;
 use crate::command::{Clients, Refusals, Server, Statistics, parse_update};
 use crate::coordinator::{ConsistentHashingKvStore, run_updates};
 use crate::command::{Clients, Refusals, Server, Statistics, Watch};
+use crate::command::{Clients, LiveSettings, Refusals, Server, Statistics};
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
 use crate::replica::{Replica, anti_entropy, hints, janitor, sync};
@@ -138,6 +139,7 @@ impl Node {
             started_at: wall.now(),
             run_id: run_id(&replica),
             port: address.port(),
+            live: LiveSettings::new(&settings),
             settings,
             config_file,
             clients: Clients::default(),

@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
             server,
             client,
             admission,
-            state: State::default(),
+            state: State::new(server),
             connection: Connection::new(socket),
             requests: Lookahead::new(RequestDecoder::new(limits(server, None))),
             unfinished: None,
@@ -277,6 +277,6 @@ impl<'a> Session<'a> {
 fn limits(server: &Server, peer: Option<NodeIndex>) -> DecodeLimits {
     match peer {
         Some(_) => DecodeLimits::between_nodes(),
-        None => DecodeLimits { bulk_bytes_max: server.settings.max_value_bytes, ..DecodeLimits::default() },
+        None => DecodeLimits { bulk_bytes_max: server.live.max_value_bytes(), ..DecodeLimits::default() },
     }
 }

@@ -11,6 +11,7 @@ mod cluster;
 mod connection;
 mod counters;
 mod data;
+mod door;
 mod internal;
 mod keys;
 mod keyspace;
@@ -39,4 +40,5 @@ pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
     public.into_iter().chain([internal::COMMANDS]).flatten()
     let public = [data::COMMANDS, counters::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
     public.into_iter().chain([watching::COMMANDS, internal::COMMANDS]).flatten()
+    public.into_iter().chain([door::COMMANDS, internal::COMMANDS]).flatten()
 }

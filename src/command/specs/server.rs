@@ -47,6 +47,22 @@ const CONFIG: &[CommandSpec] = &[
     CommandSpec::new(CommandId::ConfigResetStat, "config|resetstat", 2, "Starts the counters of INFO again.")
         .filed(Group::Server, "2.0.0", "O(N), N being the number of commands")
         .flags(LOADING_STALE.and(Flags::ADMIN).and(Flags::NOSCRIPT)),
+    CommandSpec::new(CommandId::ConfigRewrite, "config|rewrite", 2, "Is refused: all nodes share one file.")
+        .filed(Group::Server, "2.8.0", "O(1)")
+    CommandSpec::new(
+        CommandId::ConfigSet,
+        "config|set",
+        -4,
+        "Changes settings of this node, all of those given or none.",
+    )
+    .filed(Group::Server, "2.0.0", "O(N), N being the number of settings")
+    .flags(LOADING_STALE.and(Flags::ADMIN).and(Flags::NOSCRIPT))
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+    .arguments(&[Argument::block(
+        "parameter_value",
+        &[Argument::new("parameter", ArgumentKind::String), Argument::new("value", ArgumentKind::String)],
+    )
+    .multiple()]),
 ];
 
 const COMMAND: &[CommandSpec] = &[
