@@ -108,6 +108,7 @@ pub(super) fn auth(context: &mut Context<'_>) -> Result<Flow, CommandError> {
 pub(super) fn select(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     match parse_i64(context.request.arg(1)) {
         Some(0) => Ok(context.ok()),
+        Some(number) if i32::try_from(number).is_err() => Err(CommandError::NotAnInt32),
         Some(_) => Err(CommandError::DatabaseOutOfRange),
         None => Err(CommandError::NotAnInteger),
     }

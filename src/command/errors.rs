@@ -150,6 +150,9 @@ pub enum CommandError {
     /// An unknown user or a wrong password.
     #[error("WRONGPASS invalid username-password pair or user is disabled.")]
     WrongPassword,
+    /// A database whose number does not fit into 32 bits.
+    #[error("ERR value is out of range, value must between {} and {}", i32::MIN, i32::MAX)]
+    NotAnInt32,
     /// SELECT of a database other than 0.
     #[error("ERR DB index is out of range")]
     DatabaseOutOfRange,
