@@ -43,6 +43,8 @@ pub(super) struct Pipeline {
     writer_woken: bool,
     /// Whether the next write carries a mark even if it is the same as the last.
     mark_due: bool,
+    /// When a mark was last taken by the writer.
+    marked_at: u64,
     /// Ticks since the connection was made.
     now: u64,
     /// When something was last taken by the writer.
@@ -118,6 +120,7 @@ impl Pipeline {
             requests: 0,
             writer_woken: false,
             mark_due: false,
+            marked_at: 0,
             now: 0,
             taken_at: 0,
             first_since: 0,
@@ -191,6 +194,7 @@ impl Pipeline {
     fn queue_mark(&mut self, mark: &[u8], end: u64, into: &mut Outgoing) {
         into.push_front(mark.to_vec());
         self.mark_due = false;
+        self.marked_at = self.now;
         self.unwritten += mark.len();
         self.requests += 1;
         let (queued_at, patient_from) = (self.now, self.now);
@@ -240,6 +244,8 @@ impl Pipeline {
         if health == Health::Down {
             return Tick { health, ..Tick::default() };
         }
+        // What a peer has heard of this node may come from a welcome that was written before the last mark and read after it.
+        self.mark_due |= self.now - self.marked_at >= IDLE_TICKS;
         Tick { finished: self.end_overdue(), health, wake_writer: self.try_idle_link() }
     }
 

@@ -220,6 +220,20 @@ fn an_idle_link_is_tried_with_a_mark() {
 }
 
 #[test]
+fn a_busy_link_repeats_its_mark() {
+    let mut bench = Bench::new();
+    for tick in 1..=IDLE_TICKS {
+        let _exchange = bench.push(1, 5);
+        bench.write_out();
+        bench.answer().unwrap();
+        assert!(!bench.pipeline.tick().wake_writer, "it is not idle");
+        assert_eq!(bench.pipeline.mark_due(), tick == IDLE_TICKS);
+    }
+    bench.pipeline.take(Some(b"mark"), &mut bench.writing);
+    assert!(!bench.pipeline.mark_due());
+}
+
+#[test]
 fn the_queue_is_bounded_until_it_is_written() {
     let mut bench = Bench::new();
     let _one = bench.push(1, 99);
