@@ -8,10 +8,15 @@
 
 #[path = "conformance/case.rs"]
 mod case;
+#[allow(dead_code, reason = "each kind of test uses its own share")]
+#[path = "support/chance.rs"]
+mod chance;
 #[path = "conformance/frame.rs"]
 mod frame;
 #[allow(dead_code, unused_imports, reason = "each kind of test uses its own share")]
 mod harness;
+#[path = "conformance/random.rs"]
+mod random;
 #[path = "conformance/runner.rs"]
 mod runner;
 #[path = "conformance/twin.rs"]
@@ -85,6 +90,16 @@ fn a_cluster_answers_as_redis_in_resp2() {
 #[test]
 fn a_cluster_answers_as_redis_in_resp3() {
     assert_answers_as_redis(3, 3);
+}
+
+#[test]
+fn a_single_node_answers_random_sequences_as_redis() {
+    random::assert_sequences_answered_as_redis(1);
+}
+
+#[test]
+fn a_cluster_answers_random_sequences_as_redis() {
+    random::assert_sequences_answered_as_redis(3);
 }
 
 #[test]

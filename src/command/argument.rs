@@ -65,8 +65,6 @@ pub struct Argument {
 impl Argument {
     /// An argument that has to be there once.
     pub(super) const fn new(name: &'static str, kind: ArgumentKind) -> Self {
-        Self { name, kind, key_spec: 0, token: None, optional: false, multiple: false, arguments: &[] }
-        Self { name, kind, token: None, optional: false, multiple: false, repeats_token: false, arguments: &[] }
         Self {
             name,
             kind,

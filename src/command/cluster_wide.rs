@@ -1,7 +1,6 @@
-//! Commands that wait for the whole cluster, such as DBSIZE and FLUSHALL, or for keys of several slots.
+//! Commands that wait for the whole cluster, such as DBSIZE, FLUSHALL and SCAN, or for keys of several slots.
 
 use bytes::Bytes;
-//! Commands that wait for the whole cluster: DBSIZE, FLUSHALL, SCAN and their kin.
 
 use crate::codec::reply;
 use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError};
@@ -9,32 +8,20 @@ use crate::ring::Slot;
 
 use super::connection::State;
 use super::dispatch::ClusterWide;
-use super::fields;
-use super::scan;
 use super::server::Server;
+use super::{fields, scan};
 
 /// Does what `request` asks of the whole cluster and appends the reply to `out`.
 pub(crate) async fn ask_cluster(server: &Server, state: &State, request: ClusterWide, out: &mut Vec<u8>) {
     let store = &server.store;
-    let _ = state;
-    match request {
-        ClusterWide::CountKeys => match store.count_keys().await {
-            Ok(keys) => reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)),
-            Err(error) => reply::error(out, &error.to_string()),
-        },
-        ClusterWide::ReadFields { key, fields } => match values(store, [key]).await {
-            Ok([value]) => fields::tell(&fields, value.as_deref().unwrap_or_default(), out),
-            Err(error) => reply::error(out, &error.to_string()),
-        },
-        ClusterWide::FlushAll => match store.flush_all().await {
-            Ok(()) => reply::simple(out, "OK"),
-            Err(error) => reply::error(out, &error.to_string()),
-        },
     let served = match request {
         ClusterWide::CountKeys => {
             store.count_keys().await.map(|keys| reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)))
         }
         ClusterWide::FlushAll => store.flush_all().await.map(|()| reply::simple(out, "OK")),
+        ClusterWide::ReadFields { key, fields } => {
+            values(store, [key]).await.map(|[value]| fields::tell(&fields, value.as_deref().unwrap_or_default(), out))
+        }
         ClusterWide::Scan(order) => scan::serve_scan(store, order, out).await,
         ClusterWide::Keys(pattern) => scan::serve_keys(store, &pattern, out).await,
         ClusterWide::RandomKey => scan::serve_random_key(store, state.protocol, out).await,

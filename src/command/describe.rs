@@ -37,18 +37,7 @@ impl Context<'_> {
             CommandId::CommandDocs => introspect::docs(&args[2..]),
             CommandId::CommandList => introspect::list(&args[2..])?,
             CommandId::CommandGetKeys => introspect::get_keys(&args[2..])?,
-            CommandId::CommandHelp
-            | CommandId::ClientHelp
-            | CommandId::ClusterHelp
-            | CommandId::ConfigHelp
-            | CommandId::MemoryHelp
-            | CommandId::ObjectHelp => {
-            | CommandId::LatencyHelp => {
-            | CommandId::LatencyHelp
-            | CommandId::SlowLogHelp => {
-            CommandId::AclHelp
-            | CommandId::CommandHelp
-            | CommandId::ConfigHelp => {
+            _ if args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"help")) => {
                 let container = table::lookup(args[0]).ok_or(CommandError::Syntax)?;
                 help::help(container)
             }

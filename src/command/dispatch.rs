@@ -19,11 +19,10 @@ use super::scan::{Pattern, ScanOrder};
 use super::server::Server;
 use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
-use super::{clients, cluster, connection, info, part, peering, settings, table};
-use super::{clients, cluster, connection, info, peering, scan, settings, table};
 use super::watch::error_code;
-use super::{clients, cluster, connection, info, latency, peering, settings, slowlog, table};
-use super::{acl, clients, cluster, connection, info, peering, reconfigure, settings, table};
+use super::{
+    acl, clients, cluster, connection, info, latency, part, peering, reconfigure, scan, settings, slowlog, table,
+};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -258,7 +258,10 @@ impl CommandError {
     #[must_use]
     pub fn unsupported_option(option: &[u8]) -> Self {
         Self::UnsupportedOption(quotable(option))
+    }
+
     /// `container`'s subcommand `name` does not take so many arguments.
+    #[must_use]
     pub fn subcommand_syntax(name: &[u8], container: &'static str) -> Self {
         Self::SubcommandSyntax { name: quotable(name), container }
     }

@@ -40,8 +40,11 @@ impl Context<'_> {
         }
         self.read_key(request, argument, slot, form);
         Flow::Next
+    }
+
     /// BITFIELD and `BITFIELD_RO`. A BITFIELD that only reads is the same as the other.
     pub(super) fn fields(&mut self, spec: &CommandSpec) -> Result<Flow, CommandError> {
+        let request = self.request;
         let steps = fields::parse_steps(request.args().skip(2))?;
         let Some(fields) = fields::only_read(&steps) else {
             let refused = Err(CommandError::BitfieldReadOnly);
@@ -51,6 +54,7 @@ impl Context<'_> {
             return Ok(self.read(Reading::Part(Part::Field(field))));
         }
         let slot = self.first_slot();
+        if self.turn.has_write_of(slot) {
             return Ok(Flow::Barrier);
         }
         let out = &mut self.turn.out;

@@ -28,9 +28,9 @@ mod info;
 pub mod integer;
 pub mod introspect;
 mod keyspace;
-mod objects;
 mod latency;
 mod live;
+mod objects;
 mod pace;
 mod part;
 mod peering;
@@ -57,7 +57,6 @@ pub use refusals::Refusals;
 pub use server::{Server, Statistics};
 pub use turn::Turn;
 pub use updates::parse_update;
-pub use watch::Watch;
 pub use watch::{SlowLog, Watch};
 
 pub(crate) use cluster_wide::ask_cluster;

@@ -6,8 +6,8 @@ use crate::store::{Lookup, Record};
 use crate::time::UnixMs;
 
 use super::errors::CommandError;
-use super::{dump, objects};
 use super::part::Part;
+use super::{dump, objects};
 
 /// What is asked about a key's record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

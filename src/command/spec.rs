@@ -17,10 +17,8 @@ pub enum CommandId {
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch, Dump, Restore,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append,
-    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange,
+    GetRange, SubStr, SetRange,
     SetBit, GetBit, BitCount, BitPos, BitField, BitFieldRo,
-    Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
-    Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
     Scan, Keys, RandomKey,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
@@ -41,7 +39,7 @@ pub enum CommandId {
     // Between nodes.
     RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
     RPrepare, RAccept, RBase, RCall, RDone,
-    RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush, RScan,
+    RScan,
 }
 
 /// The group under which the documentation files a command.

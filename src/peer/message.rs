@@ -8,8 +8,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{CatchUp, DigestScope, Mark, UpdateRequest};
-use super::{CatchUp, DigestScope, Mark, ScanQuestion};
+use super::{CatchUp, DigestScope, Mark, ScanQuestion, UpdateRequest};
 use crate::codec::{Request, reply};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -109,11 +108,9 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
-    "RHELLO", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
-const NAMES: [&str; 14] = [
-    "RHELLO", "RSCAN",
+    "RHELLO", "RSCAN", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
@@ -217,12 +214,11 @@ impl<'a> PeerRequest<'a> {
             (b"RCLOCK", []) => Ok(Self::Clock),
             (b"RBEAT", []) => Ok(Self::Beat),
             (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
+            (b"RSCAN", args) => ScanQuestion::parse(args).unwrap_or_else(|| Err(wrong_arguments(name))).map(Self::Scan),
             _ => match UPDATE_NAMES.into_iter().find(|known| known.as_bytes() == name) {
                 Some(known) => UpdateRequest::parse(known, rest).map(Self::Update),
                 None => Err(wrong_arguments(name)),
             },
-            (b"RSCAN", args) => ScanQuestion::parse(args).unwrap_or_else(|| Err(wrong_arguments(name))).map(Self::Scan),
-            _ => Err(wrong_arguments(name)),
         }
     }
 }

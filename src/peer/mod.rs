@@ -68,8 +68,8 @@ pub use link::LinkOptions;
 pub use message::{ListedRecord, ParseError, PeerRequest, ReadRecord};
 pub use reply::{PeerReply, ReplyError};
 pub use resp::RespCommunicator;
-pub use update_message::UpdateRequest;
 pub use scan::{ScanAnswer, ScanQuestion, ScanRest, ScanStop, ScannedKey};
+pub use update_message::UpdateRequest;
 pub use welcome::Welcome;
 
 use crate::ring::{NodeId, NodeIndex};

@@ -17,11 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::cli::ServeOptions;
-use crate::command::{Clients, Refusals, Server, Statistics, parse_update};
+use crate::command::{Clients, LiveSettings, Refusals, Server, Statistics, Watch, parse_update};
 use crate::coordinator::{ConsistentHashingKvStore, run_updates};
-use crate::command::{Clients, Refusals, Server, Statistics, Watch};
-use crate::command::{Clients, LiveSettings, Refusals, Server, Statistics};
-use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
 use crate::replica::{Replica, anti_entropy, hints, janitor, sync};
 use crate::ring::NodeIndex;

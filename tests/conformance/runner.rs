@@ -153,7 +153,8 @@ impl Bench {
     /// Starts both. Reads of the cluster show what was written last at whatever node: R + W > N.
     pub(crate) fn start(nodes: usize, protocol: u8) -> Self {
         let twin = Twin::start();
-        let cluster = Cluster::start(&Layout { read_quorum: nodes.div_ceil(2), ..Layout::of(nodes) });
+        let cluster =
+            Cluster::start(&Layout { read_quorum: nodes.div_ceil(2), request_timeout_ms: 5000, ..Layout::of(nodes) });
         let mut redis = Side::connect(&[twin.port], protocol, false);
         let mut ringkv = Side::connect(&cluster.ports, protocol, true);
         let missing = &commands(&mut redis) - &commands(&mut ringkv);

@@ -32,13 +32,10 @@ pub(super) fn all() -> impl Iterator<Item = &'static CommandSpec> {
         server::COMMANDS,
         connection::COMMANDS,
         cluster::COMMANDS,
+        keyspace::COMMANDS,
+        watching::COMMANDS,
+        door::COMMANDS,
         internal::COMMANDS,
     ];
     subjects.into_iter().flatten()
-    let public = [
-        keyspace::COMMANDS,
-    public.into_iter().chain([internal::COMMANDS]).flatten()
-    let public = [data::COMMANDS, counters::COMMANDS, server::COMMANDS, connection::COMMANDS, cluster::COMMANDS];
-    public.into_iter().chain([watching::COMMANDS, internal::COMMANDS]).flatten()
-    public.into_iter().chain([door::COMMANDS, internal::COMMANDS]).flatten()
 }

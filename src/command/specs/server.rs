@@ -49,6 +49,7 @@ const CONFIG: &[CommandSpec] = &[
         .flags(LOADING_STALE.and(Flags::ADMIN).and(Flags::NOSCRIPT)),
     CommandSpec::new(CommandId::ConfigRewrite, "config|rewrite", 2, "Is refused: all nodes share one file.")
         .filed(Group::Server, "2.8.0", "O(1)")
+        .flags(LOADING_STALE.and(Flags::ADMIN).and(Flags::NOSCRIPT)),
     CommandSpec::new(
         CommandId::ConfigSet,
         "config|set",
