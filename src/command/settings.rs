@@ -89,7 +89,6 @@ pub(super) fn settings(server: &Server) -> Vec<(&'static str, String)> {
         ("protected-mode", yes_or_no(live.protected_mode())),
         ("bind", host.to_owned()),
         ("port", server.port.to_string()),
-        ("requirepass", String::new()),
         ("slowlog-log-slower-than", server.watch.slow_log.slower_than().to_string()),
         ("slowlog-max-len", server.watch.slow_log.len_max().to_string()),
         ("latency-tracking", "yes".to_owned()),

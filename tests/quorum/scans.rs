@@ -151,7 +151,9 @@ async fn keys_that_stay_are_found_while_others_come_and_go() {
     })
     .await;
     let mut times = BTreeMap::<String, usize>::new();
-    found.into_iter().for_each(|key| *times.entry(key).or_default() += 1);
+    for key in found {
+        *times.entry(key).or_default() += 1;
+    }
     assert!(stay.iter().all(|key| times.get(key) == Some(&1)));
     assert!(times.values().all(|&times| times == 1));
 }

@@ -125,10 +125,10 @@ enum Effect {
 
 impl Effect {
     /// Whether it can be the next that takes effect on a key that holds this.
-    fn fits(&self, held: &Option<String>) -> bool {
+    fn fits(&self, held: Option<&String>) -> bool {
         match self {
             Self::Write(_) => true,
-            Self::Read(seen) | Self::Swap { seen, .. } => seen == held,
+            Self::Read(seen) | Self::Swap { seen, .. } => seen.as_ref() == held,
         }
     }
 }
@@ -195,7 +195,7 @@ impl Search<'_> {
             return false;
         }
         let is_read = |at: usize| matches!(steps[at].effect, Effect::Read(_));
-        next.into_iter().any(|at| !is_read(at) && steps[at].effect.fits(&position.value) && self.takes(position, at))
+        next.into_iter().any(|at| !is_read(at) && steps[at].effect.fits(position.value.as_ref()) && self.takes(position, at))
     }
 
     fn takes(&mut self, position: &mut Position, at: usize) -> bool {
