@@ -30,6 +30,8 @@ const WRITES: Argument = Argument::one_of(
     ],
 );
 
+const BITOP_SOURCES: KeySpec = KeySpec { first: 3, ..KeySpec::every(1, &["RO", "access"]) };
+
 const GROWS: Flags = Flags::WRITE.and(Flags::DENYOOM);
 const READ_FAST: Flags = Flags::READONLY.and(Flags::FAST);
 
@@ -60,6 +62,15 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             KEY,
             Argument::new("bit", ArgumentKind::Integer),
             Argument::block("index", &[START, Argument::block("end_index", &[END, UNIT]).optional()]).optional(),
+        ]),
+    bitmap(CommandId::BitOp, "bitop", -4, "Combines the values of keys of one slot bit by bit into another value.")
+        .filed(Group::Bitmap, "2.6.0", "O(N), N being the length of all values")
+        .flags(GROWS)
+        .keys(KeySpec::second(&["OW", "update"]).then(&BITOP_SOURCES))
+        .arguments(&[
+            Argument::new("operation", ArgumentKind::String),
+            Argument::key_of(0, "destkey"),
+            Argument::key_of(1, "key").multiple(),
         ]),
     bitmap(CommandId::BitField, "bitfield", -2, "Reads, writes and counts up integers at any bits of a value.")
         .filed(Group::Bitmap, "3.2.0", PER_STEP)

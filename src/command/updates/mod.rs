@@ -54,6 +54,7 @@ fn effect_of(command: CommandId) -> Option<Effect> {
         Id::Append => strings::append,
         Id::SetRange => strings::set_range,
         Id::SetBit => bits::set_bit,
+        Id::BitOp => bits::bit_op,
         Id::BitField => bitfield::bit_field,
         _ => return None,
     })
