@@ -14,6 +14,7 @@ use super::client::Client;
 use super::errors::{CommandError, REQUEST_BYTES_MAX};
 use super::expiry::Unit;
 use super::fields::Field;
+use super::lcs::LcsOptions;
 use super::reading::{Reading, TimeUnit};
 use super::scan::{Pattern, ScanOrder};
 use super::server::Server;
@@ -23,6 +24,7 @@ use super::watch::error_code;
 use super::{
     acl, clients, cluster, connection, info, latency, part, peering, reconfigure, scan, settings, slowlog, table,
 };
+use super::{clients, cluster, connection, info, lcs, part, peering, settings, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +50,13 @@ pub(crate) enum ClusterWide {
     CountKeys,
     /// FLUSHALL, FLUSHDB.
     FlushAll,
+    /// LCS.
+    Lcs {
+        /// Of what these keys hold.
+        keys: [Bytes; 2],
+        /// What is told of it.
+        options: LcsOptions,
+    },
     /// BITFIELD and `BITFIELD_RO`, where another node has to be asked for several fields.
     ReadFields {
         /// Of this key.
@@ -180,6 +189,7 @@ impl Context<'_> {
             Id::BitCount => Ok(self.read(Reading::Part(part::count(self.request)))),
             Id::BitPos => part::position(self.request).map(|part| self.read(Reading::Part(part))),
             Id::BitField | Id::BitFieldRo => self.fields(spec),
+            Id::Lcs => lcs::lcs(self),
             Id::MSetNx => self.write_many_if_none(spec),
             Id::MGet => Ok(self.read_many()),
             Id::MSet => self.write_many(),

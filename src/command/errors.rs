@@ -90,6 +90,12 @@ pub enum CommandError {
     /// `BITFIELD_RO` with a step that writes.
     #[error("ERR BITFIELD_RO only supports the GET subcommand")]
     BitfieldReadOnly,
+    /// LCS for its length and its places at once.
+    #[error("ERR If you want both the length and indexes, please just use IDX.")]
+    LcsOptions,
+    /// LCS of values that are too long.
+    #[error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")]
+    LcsTooLarge,
     /// A time to live or point in time that is zero, negative or too far away, for this command.
     #[error("ERR invalid expire time in '{0}' command")]
     InvalidExpireTime(&'static str),

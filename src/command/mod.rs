@@ -31,6 +31,7 @@ mod keyspace;
 mod latency;
 mod live;
 mod objects;
+mod lcs;
 mod pace;
 mod part;
 mod peering;

@@ -16,6 +16,7 @@ pub enum CommandId {
     Incr, Decr, IncrBy, DecrBy,
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch, Dump, Restore,
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange,
+    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange, Lcs,
     SetBit, GetBit, BitCount, BitPos, BitOp, BitField, BitFieldRo,
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
@@ -219,6 +220,11 @@ impl KeySpec {
     /// The first argument is the only key.
     pub(super) const fn first(access: &'static [&'static str]) -> Self {
         Self { first: 1, last: 1, step: 1, access, then: None }
+    }
+
+    /// The first two arguments are the keys.
+    pub(super) const fn first_two(access: &'static [&'static str]) -> Self {
+        Self { last: 2, ..Self::first(access) }
     }
 
     /// The second argument is the only key.

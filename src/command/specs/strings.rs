@@ -75,6 +75,18 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .flags(GROWS)
         .keys(KeySpec::first(&["RW", "update"]))
         .arguments(&[KEY, Argument::new("offset", ArgumentKind::Integer), VALUE]),
+    string(CommandId::Lcs, "lcs", -3, "Returns the longest subsequence that two values have in common.")
+        .filed(Group::String, "7.0.0", "O(N*M), N and M being the lengths of the values")
+        .flags(Flags::READONLY)
+        .keys(KeySpec::first_two(&["RO", "access"]))
+        .arguments(&[
+            Argument::key_of(0, "key1"),
+            Argument::key_of(0, "key2"),
+            Argument::word("len", "LEN").optional(),
+            Argument::word("idx", "IDX").optional(),
+            Argument::new("len", ArgumentKind::Integer).token("MINMATCHLEN").optional(),
+            Argument::word("withmatchlen", "WITHMATCHLEN").optional(),
+        ]),
 ];
 
 /// A question about a part of a value.
