@@ -90,6 +90,12 @@ pub enum CommandError {
     /// `BITFIELD_RO` with a step that writes.
     #[error("ERR BITFIELD_RO only supports the GET subcommand")]
     BitfieldReadOnly,
+    /// A value or argument that had to be a decimal fraction.
+    #[error("ERR value is not a valid float")]
+    NotAFloat,
+    /// INCRBYFLOAT beyond all numbers.
+    #[error("ERR increment would produce NaN or Infinity")]
+    InfiniteSum,
     /// LCS for its length and its places at once.
     #[error("ERR If you want both the length and indexes, please just use IDX.")]
     LcsOptions,

@@ -20,6 +20,7 @@ mod dispatch;
 mod dump;
 pub mod errors;
 pub mod expiry;
+mod extended;
 mod fields;
 mod frame;
 pub mod glob;

@@ -17,6 +17,7 @@ pub enum CommandId {
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch, Dump, Restore,
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange,
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange, Lcs,
+    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange, IncrByFloat, Lcs,
     SetBit, GetBit, BitCount, BitPos, BitOp, BitField, BitFieldRo,
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,

@@ -1,4 +1,4 @@
-//! Counters: values that are integers.
+//! Counters: values that are numbers.
 
 use crate::command::spec::{Argument, ArgumentKind, Categories, CommandId, CommandSpec, Flags, Group, KeySpec};
 
@@ -14,6 +14,9 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         "Takes one from a key's integer and returns the rest; a missing key counts as 0.",
     )
     .arguments(&[Argument::key()]),
+    counter(CommandId::IncrByFloat, "incrbyfloat", 3, "Adds to a key's decimal fraction and returns the sum.")
+        .filed(Group::String, "2.6.0", "O(1)")
+        .arguments(&[Argument::key(), Argument::new("increment", ArgumentKind::Double)]),
     counter(CommandId::IncrBy, "incrby", 3, "Adds to a key's integer and returns the sum.")
         .arguments(&[Argument::key(), Argument::new("increment", ArgumentKind::Integer)]),
     counter(CommandId::DecrBy, "decrby", 3, "Takes from a key's integer and returns the rest.")

@@ -9,6 +9,7 @@ mod bits;
 mod counters;
 mod lifetime;
 mod restore;
+mod floats;
 mod set;
 mod strings;
 
@@ -52,6 +53,7 @@ fn effect_of(command: CommandId) -> Option<Effect> {
         Id::GetEx => set::get_ex,
         Id::MSetNx => set::mset_nx,
         Id::Append => strings::append,
+        Id::IncrByFloat => floats::incr_by_float,
         Id::SetRange => strings::set_range,
         Id::SetBit => bits::set_bit,
         Id::BitOp => bits::bit_op,
