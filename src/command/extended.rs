@@ -16,8 +16,8 @@ use natural::Natural;
 const TEXT_BYTES_END: usize = 5 * 1024;
 /// The highest binary digit that a finite number has, counted from the point.
 const TOP_MAX: i64 = 16_383;
-/// The lowest binary digit that a number can have at all.
-const TOP_MIN: i64 = -16_445;
+/// Half of the least number that there is: what is larger becomes that, the rest zero.
+const TINY: Extended = Extended { is_negative: false, mantissa: 1 << 63, exponent: -16_446 - 63 };
 /// Decimal exponents beyond this are as good as this, whatever digits stand before them.
 const EXPONENT_MAX: i64 = 1_000_000;
 /// Decimals that are printed.
@@ -154,7 +154,9 @@ impl Literal {
         };
         let (mantissa, exponent) = above.ratio(below);
         let exponent = exponent + shift;
-        (TOP_MIN..=TOP_MAX).contains(&(exponent + 63)).then_some(Extended { is_negative: false, mantissa, exponent })
+        let magnitude = Extended { is_negative: false, mantissa, exponent };
+        let is_zero = (exponent, mantissa) <= (TINY.exponent, TINY.mantissa);
+        Some(magnitude).filter(|magnitude| !is_zero && !magnitude.is_infinite())
     }
 }
 
@@ -294,6 +296,8 @@ mod tests {
         }
         assert_eq!(printed("0e999999").as_deref(), Some("0"));
         assert_eq!(printed("1e-4950").as_deref(), Some("0"));
+        assert_eq!(printed("1.9e-4951").as_deref(), Some("0"));
+        assert_eq!(printed("1.8e-4951"), None);
         assert_eq!(printed(&"0".repeat(TEXT_BYTES_END)), None);
         assert_eq!(printed(&"1".repeat(TEXT_BYTES_END - 1)), None);
         assert_eq!(printed(&format!("0.{}", "1".repeat(4000))).as_deref(), Some("0.11111111111111111"));
