@@ -8,10 +8,8 @@ use crate::ring::Slot;
 
 use super::connection::State;
 use super::dispatch::ClusterWide;
-use super::fields;
-use super::lcs;
 use super::server::Server;
-use super::{fields, scan};
+use super::{fields, lcs, moves, scan};
 
 /// Does what `request` asks of the whole cluster and appends the reply to `out`.
 pub(crate) async fn ask_cluster(server: &Server, state: &State, request: ClusterWide, out: &mut Vec<u8>) {
@@ -24,32 +22,24 @@ pub(crate) async fn ask_cluster(server: &Server, state: &State, request: Cluster
         ClusterWide::ReadFields { key, fields } => {
             values(store, [key]).await.map(|[value]| fields::tell(&fields, value.as_deref().unwrap_or_default(), out))
         }
+        ClusterWide::Lcs { keys, options } => match values(store, keys).await {
+            Ok(values) => {
+                let [one, other] = values.map(Option::unwrap_or_default);
+                lcs::compare(&one, &other, options, state.protocol, out).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+        ClusterWide::Move(task) => {
+            moves::carry_out(server, *task, out).await;
+            Ok(())
+        }
         ClusterWide::Scan(order) => scan::serve_scan(store, order, out).await,
         ClusterWide::Keys(pattern) => scan::serve_keys(store, &pattern, out).await,
         ClusterWide::RandomKey => scan::serve_random_key(store, state.protocol, out).await,
     };
     if let Err(error) = served {
         reply::error(out, &error.to_string());
-    match request {
-        ClusterWide::CountKeys => match store.count_keys().await {
-            Ok(keys) => reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)),
-            Err(error) => reply::error(out, &error.to_string()),
-        },
-        ClusterWide::ReadFields { key, fields } => match values(store, [key]).await {
-            Ok([value]) => fields::tell(&fields, value.as_deref().unwrap_or_default(), out),
-            Err(error) => reply::error(out, &error.to_string()),
-        },
-        ClusterWide::Lcs { keys, options } => match values(store, keys).await {
-            Ok(values) => {
-                let [one, other] = values.map(Option::unwrap_or_default);
-                lcs::compare(&one, &other, options, state.protocol, out).await;
-            }
-            Err(error) => reply::error(out, &error.to_string()),
-        },
-        ClusterWide::FlushAll => match store.flush_all().await {
-            Ok(()) => reply::simple(out, "OK"),
-            Err(error) => reply::error(out, &error.to_string()),
-        },
     }
 }
 

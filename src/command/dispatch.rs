@@ -15,6 +15,7 @@ use super::errors::{CommandError, REQUEST_BYTES_MAX};
 use super::expiry::Unit;
 use super::fields::Field;
 use super::lcs::LcsOptions;
+use super::moves::Move;
 use super::reading::{Reading, TimeUnit};
 use super::scan::{Pattern, ScanOrder};
 use super::server::Server;
@@ -22,9 +23,8 @@ use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
 use super::watch::error_code;
 use super::{
-    acl, clients, cluster, connection, info, latency, part, peering, reconfigure, scan, settings, slowlog, table,
+    acl, clients, cluster, connection, info, latency, lcs, part, peering, reconfigure, scan, settings, slowlog, table,
 };
-use super::{clients, cluster, connection, info, lcs, part, peering, settings, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,6 +70,8 @@ pub(crate) enum ClusterWide {
     Keys(Pattern),
     /// RANDOMKEY.
     RandomKey,
+    /// RENAME, RENAMENX or COPY in several steps.
+    Move(Box<Move>),
 }
 
 /// What a client has asked for.
@@ -201,6 +203,7 @@ impl Context<'_> {
             Id::PTtl => Ok(self.read(Reading::Remaining(TimeUnit::Milliseconds, self.now))),
             Id::ExpireTime => Ok(self.read(Reading::ExpiresAt(TimeUnit::Seconds))),
             Id::PExpireTime => Ok(self.read(Reading::ExpiresAt(TimeUnit::Milliseconds))),
+            Id::Rename | Id::RenameNx | Id::Copy => self.move_key(spec),
             Id::Dump => Ok(self.read(Reading::Payload)),
             Id::ObjectEncoding => Ok(self.read_at(2, Reading::Encoding)),
             Id::ObjectFreq => Ok(self.read_at(2, Reading::Frequency)),

@@ -114,6 +114,19 @@ pub enum CommandError {
     /// EXPIRE and its kin with conditions that contradict each other.
     #[error("ERR GT and LT options at the same time are not compatible")]
     ExpireGtWithLt,
+    /// RENAME of a key that does not exist.
+    #[error("ERR no such key")]
+    NoSuchKey,
+    /// COPY of a key to itself.
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    /// RENAME in several steps, of a key that always was another one when its turn came. The words are ours, for Redis
+    /// needs one step.
+    #[error("TRYAGAIN the key kept changing while it was moved; it keeps its name, and the new one holds nothing")]
+    SourceKeptChanging,
+    /// A number that had to be a 32-bit integer and is none, for it is too large.
+    #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
+    NoShortInteger,
     /// RESTORE of a key that exists.
     #[error("BUSYKEY Target key name already exists.")]
     BusyKey,

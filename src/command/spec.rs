@@ -16,14 +16,11 @@ pub enum CommandId {
     Incr, Decr, IncrBy, DecrBy,
     Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch, Dump, Restore,
     SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange,
-    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange, Lcs,
-    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append, GetRange, SubStr, SetRange, IncrByFloat, Lcs,
+    Lcs,
+    IncrByFloat,
     SetBit, GetBit, BitCount, BitPos, BitOp, BitField, BitFieldRo,
-    Expire, PExpire, ExpireAt, PExpireAt, Persist, Touch,
+    Rename, RenameNx, Copy,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
-    SetNx, SetEx, PSetEx, GetSet, GetDel, GetEx, MSetNx, Append,
-    GetRange, SubStr, SetRange,
-    SetBit, GetBit, BitCount, BitPos, BitField, BitFieldRo,
     Scan, Keys, RandomKey,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
@@ -45,6 +42,7 @@ pub enum CommandId {
     RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
     RPrepare, RAccept, RBase, RCall, RDone,
     RScan,
+    RHold, RPlace, RTake, RSettle,
 }
 
 /// The group under which the documentation files a command.

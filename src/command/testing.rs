@@ -18,6 +18,7 @@ use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
 use super::{Client, Clients, Flow, LiveSettings, Order, Refusals, Server, State, Statistics, Turn, dispatch};
+use super::{Client, Clients, Flow, Order, Refusals, Server, State, Statistics, Turn, ask_cluster, dispatch};
 
 /// When everything happens.
 pub(super) const NOW: UnixMs = UnixMs(1_700_000_000_123);
@@ -131,6 +132,17 @@ impl Bench {
     /// The answer to a request in its inline form.
     pub(super) fn ask(&mut self, request: &str) -> String {
         self.ask_for(request).0
+    }
+
+    /// The answer to a request in its inline form, waited for if it has to be.
+    pub(super) async fn ask_and_wait(&mut self, request: &str) -> String {
+        let (mut answer, flow) = self.ask_for(request);
+        if let Flow::Await(request) = flow {
+            let mut out = Vec::new();
+            ask_cluster(&self.server, &self.state, request, &mut out).await;
+            answer.push_str(&String::from_utf8(out).expect("a test's answers are text"));
+        }
+        answer
     }
 
     /// The answer to a request in its inline form, which may be no text.

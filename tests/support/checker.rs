@@ -195,7 +195,8 @@ impl Search<'_> {
             return false;
         }
         let is_read = |at: usize| matches!(steps[at].effect, Effect::Read(_));
-        next.into_iter().any(|at| !is_read(at) && steps[at].effect.fits(position.value.as_ref()) && self.takes(position, at))
+        next.into_iter()
+            .any(|at| !is_read(at) && steps[at].effect.fits(position.value.as_ref()) && self.takes(position, at))
     }
 
     fn takes(&mut self, position: &mut Position, at: usize) -> bool {

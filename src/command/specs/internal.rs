@@ -7,6 +7,9 @@ const VALUE: Argument = Argument::new("value", ArgumentKind::String);
 const BALLOT: Argument = Argument::new("ballot", ArgumentKind::String);
 const EXPIRY: Argument = Argument::new("expiry", ArgumentKind::String);
 const CALL: Argument = Argument::new("call", ArgumentKind::Integer);
+/// Of a step: a time in Unix milliseconds or `-`; a mark is such a time.
+const EXPIRY_OF_STEP: Argument = Argument::new("expiry", ArgumentKind::String);
+const MARK: Argument = Argument::new("mark", ArgumentKind::String);
 const INTERNAL: Flags = Flags::INTERNAL.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE);
 const WRITE: Flags = INTERNAL.and(Flags::WRITE).and(Flags::FAST);
 const READ: Flags = INTERNAL.and(Flags::READONLY);
@@ -84,6 +87,22 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ]),
+    command(CommandId::RHold, "rhold", 2, "Returns what a key holds, as a step of an update.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["RO", "access"]))
+        .arguments(&[Argument::key()]),
+    command(CommandId::RPlace, "rplace", -5, "Writes what is moved under its new name.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["OW", "update"]))
+        .arguments(&[Argument::key(), VALUE, EXPIRY_OF_STEP, MARK, Argument::word("nx", "NX").optional()]),
+    command(CommandId::RTake, "rtake", 4, "Deletes what was moved under its old name, if it is still there.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["RM", "delete"]))
+        .arguments(&[Argument::key(), VALUE, EXPIRY_OF_STEP]),
+    command(CommandId::RSettle, "rsettle", -3, "Gives what was moved its true expiry, or deletes it.")
+        .flags(WRITE)
+        .keys(KeySpec::first(&["RW", "update"]))
+        .arguments(&[Argument::key(), MARK, EXPIRY_OF_STEP.optional()]),
     command(CommandId::RClock, "rclock", 1, "Reads the hybrid clock.").flags(INTERNAL.and(Flags::FAST)),
     command(CommandId::RBeat, "rbeat", 1, "Reads the wall clock.").flags(INTERNAL.and(Flags::FAST)),
     command(CommandId::RFlush, "rflush", 2, "Drops everything older than a version, now and later.")

@@ -6,6 +6,9 @@ const KEY: &[Argument] = &[Argument::key()];
 const KEYSPACE: Categories = Categories::KEYSPACE;
 const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
 const WRITE_DENYOOM: Flags = Flags::WRITE.and(Flags::DENYOOM);
+/// A key that gets another name, and its names.
+const MOVED: KeySpec = KeySpec::first(&["RW", "access", "delete"]);
+const NAMES: &[Argument] = &[Argument::key(), Argument::key_of(1, "newkey")];
 const LOADING_STALE: Flags = Flags::LOADING.and(Flags::STALE);
 /// What is answered differs from one server to the next.
 const VARIES: &[&str] = &["nondeterministic_output"];
@@ -48,6 +51,29 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .keys(KeySpec::every(1, &["RO"]))
         .arguments(&[Argument::key().multiple()]),
+    CommandSpec::new(CommandId::Rename, "rename", 3, "Gives a key another name, whatever had that before.")
+        .filed(Group::Generic, "1.0.0", "O(1)")
+        .flags(Flags::WRITE)
+        .also_in(KEYSPACE)
+        .keys(MOVED.then(&KeySpec::second(&["OW", "update"])))
+        .arguments(NAMES),
+    CommandSpec::new(CommandId::RenameNx, "renamenx", 3, "Gives a key another name, unless a key has that.")
+        .filed(Group::Generic, "1.0.0", "O(1)")
+        .flags(WRITE_FAST)
+        .also_in(KEYSPACE)
+        .keys(MOVED.then(&KeySpec::second(&["OW", "insert"])))
+        .arguments(NAMES),
+    CommandSpec::new(CommandId::Copy, "copy", -3, "Writes a key's value under another name, too.")
+        .filed(Group::Generic, "6.2.0", "O(1)")
+        .flags(WRITE_DENYOOM)
+        .also_in(KEYSPACE)
+        .keys(KeySpec::first(&["RO", "access"]).then(&KeySpec::second(&["OW", "update"])))
+        .arguments(&[
+            Argument::key_of(0, "source"),
+            Argument::key_of(1, "destination"),
+            Argument::new("destination-db", ArgumentKind::Integer).token("DB").optional(),
+            Argument::word("replace", "REPLACE").optional(),
+        ]),
     CommandSpec::new(CommandId::Dump, "dump", 2, "Returns a key's value in a form that RESTORE takes, Redis' too.")
         .filed(Group::Generic, "2.6.0", "O(1)")
         .flags(Flags::READONLY)

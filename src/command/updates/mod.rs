@@ -7,9 +7,10 @@
 mod bitfield;
 mod bits;
 mod counters;
-mod lifetime;
-mod restore;
 mod floats;
+mod lifetime;
+pub(super) mod moves;
+mod restore;
 mod set;
 mod strings;
 
@@ -58,6 +59,13 @@ fn effect_of(command: CommandId) -> Option<Effect> {
         Id::SetBit => bits::set_bit,
         Id::BitOp => bits::bit_op,
         Id::BitField => bitfield::bit_field,
+        Id::Rename => moves::rename,
+        Id::RenameNx => moves::rename_nx,
+        Id::Copy => moves::copy,
+        Id::RHold => moves::hold_step,
+        Id::RPlace => moves::place_step,
+        Id::RTake => moves::take_step,
+        Id::RSettle => moves::settle_step,
         _ => return None,
     })
 }
