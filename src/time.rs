@@ -41,6 +41,17 @@ pub enum WallClock {
 }
 
 impl WallClock {
+    /// The present reading in microseconds, for those who look closely.
+    #[must_use]
+    #[allow(clippy::disallowed_methods)] // the one place
+    pub fn now_micros(&self) -> u64 {
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        match self {
+            Self::System => micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            Self::Simulated { epoch, origin } => epoch.0.saturating_mul(1000).saturating_add(micros(origin.elapsed())),
+        }
+    }
+
     /// The present reading. A machine's clock set before 1970 reads as 0.
     #[must_use]
     #[allow(clippy::disallowed_methods)] // the one place

@@ -27,6 +27,8 @@ pub struct ClientDescription {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH ON.
     pub no_touch: bool,
+    /// Whether it is shown what all clients ask, by MONITOR.
+    pub is_monitor: bool,
     /// The node that it introduced itself as, if it is one.
     pub peer: Option<NodeIndex>,
 }
@@ -80,6 +82,7 @@ impl Client {
             Protocol::Resp3 => 3,
         };
         let mut flags = String::new();
+        flags.push_str(if about.is_monitor { "O" } else { "" });
         flags.push_str(if about.peer.is_some() { "S" } else { "" });
         flags.push_str(if about.no_evict { "e" } else { "" });
         flags.push_str(if about.no_touch { "T" } else { "" });

@@ -7,6 +7,8 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature, whether they can fail or not")]
 
+use std::sync::Arc;
+
 use crate::codec::{Protocol, reply};
 use crate::ring::NodeIndex;
 
@@ -16,6 +18,8 @@ use super::errors::CommandError;
 use super::integer::parse_i64;
 use super::server::Server;
 use super::spec::{CommandSpec, Flags};
+use super::monitor;
+use super::watch::Feed;
 
 /// The version of Redis whose answers these are, for clients that choose by it what they may ask.
 pub(super) const COMPATIBLE_WITH: &str = "7.0.15";
@@ -41,6 +45,13 @@ impl State {
     pub fn new(server: &Server) -> Self {
         let authenticated = !server.live.has_password();
         Self { protocol: Protocol::default(), last_command: "NULL", peer: None, authenticated }
+    /// What a client that monitors is yet to be sent.
+    pub(crate) monitoring: Option<Arc<Feed>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { protocol: Protocol::default(), last_command: "NULL", peer: None, monitoring: None }
     }
 }
 
@@ -125,6 +136,7 @@ pub(super) fn reset(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     speak(context, Protocol::default());
     context.state.peer = None;
     context.state.authenticated = !context.server.live.has_password();
+    monitor::stop(context.server, context.client, context.state);
     context.client.describe(|about| {
         about.name.clear();
         about.peer = None;

@@ -1,7 +1,7 @@
 //! From a request to the code that serves it: one arm per command, each one call.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame;
@@ -25,6 +25,7 @@ use super::watch::error_code;
 use super::{
     acl, clients, cluster, connection, info, latency, lcs, part, peering, reconfigure, scan, settings, slowlog, table,
 };
+use super::{clients, cluster, connection, info, latency, monitor, peering, settings, slowlog, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,45 +99,56 @@ pub(crate) fn dispatch(
         Ok(spec) => spec,
         // Some website talks through a browser behind our firewall: what follows are its headers and its commands.
         Err(_) if is_http(request.arg(0)) => return Flow::Close,
-        Err(error) => return reject(&error, server, request, turn),
+        Err(error) => return reject(&error, None, server, request, turn),
     };
     if !state.authenticated && connection::must_authenticate(server, state, spec) {
         return refuse(&CommandError::AuthenticationRequired, turn);
     }
     if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
         return reject(&CommandError::TooLong(spec.name), server, request, turn);
+    if !spec.plain && spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
+        return reject(&CommandError::TooLong(spec.name), Some(spec), server, request, turn);
+    }
+    let is_watched = server.watch.monitors.any();
+    if is_watched && let Err(error) = monitor::allows(state, spec) {
+        return reject(&error, Some(spec), server, request, turn);
     }
     state.last_command = spec.name;
     turn.meter.begin(spec.id);
-    let began = (spec.is_timed_alone() || from > 0).then(Instant::now);
+    let began = (!spec.plain || from > 0).then(Instant::now);
     let reply_at = turn.out.len();
     let mut context = Context { server, client, state, request, slot, from, now, turn };
     let served = match spec.flags.contains(Flags::INTERNAL) {
-        true => {
-            context.turn.meter.keep_longer_than(usize::MAX);
-            peering::dispatch(&mut context, spec)
-        }
-        false => {
-            context.run(spec).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
-        }
+        true => peering::dispatch(&mut context, spec),
+        false => context
+            .run(spec)
+            .map(|flow| if !spec.plain && flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow }),
     };
     let flow = served.unwrap_or_else(|error| refuse(&error, turn));
     if turn.out.get(reply_at) == Some(&b'-') {
         server.watch.failed(spec.id, error_code(&turn.out[reply_at..]));
     }
-    match &flow {
-        Flow::Barrier | Flow::Await(_) => turn.meter.take_back(),
-        Flow::More(_) => turn.meter.interrupted(began.map(|began| began.elapsed()).unwrap_or_default()),
-        Flow::Next | Flow::Pause | Flow::Close => {
-            if let Some(began) = began {
-                let took = turn.meter.timed(began.elapsed());
-                if slowlog::log_if_slow(server, client, request, 0, took) {
-                    turn.meter.keep_longer_than(request.frame_len());
-                }
-            }
-        }
+    if is_watched && from == 0 && flow != Flow::Barrier {
+        monitor::show(server, client, spec, request);
+    }
+    if flow == Flow::Next && began.is_none() {
+        return Flow::Next;
+    }
+    let own = began.map(|began| began.elapsed());
+    if account(&flow, own, turn).is_some_and(|took| slowlog::log_if_slow(server, client, request, 0, took)) {
+        turn.meter.keep_longer_than(request.frame_len());
     }
     flow
+}
+
+/// Accounts for a command that is not simply done, or was timed alone. Returns what one that is done took.
+fn account(flow: &Flow, own: Option<Duration>, turn: &mut Turn) -> Option<Duration> {
+    match flow {
+        Flow::Barrier | Flow::Await(_) => turn.meter.take_back(),
+        Flow::More(_) => turn.meter.interrupted(own.unwrap_or_default()),
+        Flow::Next | Flow::Pause | Flow::Close => return own.map(|own| turn.meter.timed(own)),
+    }
+    None
 }
 
 /// Whether a line that begins with `word` can only come from an HTTP client, as Redis tells, too. (`GET` is ours.)
@@ -144,16 +156,21 @@ fn is_http(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:")
 }
 
-/// Answers a command that does not even begin.
+/// Answers a command that does not even begin; `spec` is its description, if there is one.
 #[cold]
-fn reject(error: &CommandError, server: &Server, request: &Request, turn: &mut Turn) -> Flow {
-    let command = match error {
-        CommandError::WrongArity(name) | CommandError::TooLong(name) => {
-            table::everything().find(|spec| spec.name == *name)
-        }
-        _ => None,
+fn reject(
+    error: &CommandError,
+    spec: Option<&CommandSpec>,
+    server: &Server,
+    request: &Request,
+    turn: &mut Turn,
+) -> Flow {
+    let misused = |name| table::everything().find(|spec| spec.name == name);
+    let spec = match error {
+        CommandError::WrongArity(name) => misused(*name),
+        _ => spec,
     };
-    server.watch.rejected(command.map(|spec| spec.id), error.to_string().as_bytes());
+    server.watch.rejected(spec.map(|spec| spec.id), error.to_string().as_bytes());
     turn.meter.keep_longer_than(request.frame_len());
     refuse(error, turn)
 }
@@ -235,6 +252,7 @@ impl Context<'_> {
             Id::Time => settings::time(self),
             Id::ConfigGet => settings::get(self),
             Id::ConfigResetStat => settings::reset_statistics(self),
+            Id::Monitor => Ok(monitor::monitor(self)),
             Id::SlowLogGet => slowlog::get(self),
             Id::SlowLogLen => Ok(slowlog::len(self)),
             Id::SlowLogReset => Ok(slowlog::reset(self)),

@@ -217,6 +217,9 @@ pub enum CommandError {
     /// A slot outside 0 to 16383.
     #[error("ERR Invalid slot")]
     InvalidSlot,
+    /// A command on data from a client that monitors.
+    #[error("ERR Replica can't interact with the keyspace")]
+    MonitorAndData,
     /// SLOWLOG GET with a count that is no number, or below -1.
     #[error("ERR count should be greater than or equal to -1")]
     SlowLogCount,

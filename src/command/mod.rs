@@ -34,6 +34,7 @@ mod lcs;
 mod live;
 mod moves;
 mod objects;
+mod monitor;
 mod pace;
 mod part;
 mod peering;
@@ -64,5 +65,6 @@ pub use watch::{SlowLog, Watch};
 
 pub(crate) use cluster_wide::ask_cluster;
 pub(crate) use dispatch::{ClusterWide, Flow, Order, dispatch};
+pub(crate) use monitor::stop as stop_monitoring;
 pub(crate) use slowlog::log_if_slow;
 pub(crate) use watch::Rates;

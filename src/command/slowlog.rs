@@ -20,11 +20,13 @@ use super::table;
 /// Entries of SLOWLOG GET without a count.
 const COUNT: usize = 10;
 
-/// Logs a request of `client` that shared its turn with `others`, if it was slow.
-#[inline]
+/// Logs a request of `client` that shared its turn with `others`, if it was slow. Returns whether it was.
 pub(crate) fn log_if_slow(server: &Server, client: &Client, request: &Request, others: u64, took: Duration) -> bool {
     let is_slow = server.watch.slow_log.is_slow(took);
-    if is_slow && let Ok(spec) = table::resolve(request.args()) {
+    if is_slow
+        && let Ok(spec) = table::resolve(request.args())
+        && !spec.is_internal()
+    {
         server.watch.slow_log.add((spec, request), others, client, took, server.store.replica.wall.now());
     }
     is_slow

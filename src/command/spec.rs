@@ -26,7 +26,7 @@ pub enum CommandId {
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp, ConfigResetStat,
     Latency, LatencyHelp, LatencyHistogram, LatencyHistory, LatencyLatest, LatencyReset,
-    SlowLog, SlowLogGet, SlowLogHelp, SlowLogLen, SlowLogReset,
+    Monitor, SlowLog, SlowLogGet, SlowLogHelp, SlowLogLen, SlowLogReset,
     Command, CommandCount, CommandDocs, CommandGetKeys, CommandHelp, CommandInfo, CommandList,
     // The connection.
     Ping, Echo, Hello, Auth, Select, Quit, Reset,
@@ -285,6 +285,9 @@ pub struct CommandSpec {
     pub keys: Option<KeySpec>,
     /// Its documented arguments.
     pub arguments: &'static [Argument],
+    /// Whether a call is too short to be timed alone: reading the clock costs a tenth of a plain SET. These are what
+    /// Redis calls fast, SET, and what peers ask.
+    pub plain: bool,
     /// What a container contains.
     pub subcommands: &'static [CommandSpec],
 }
@@ -316,13 +319,6 @@ impl CommandSpec {
         self.keys.is_none() && !self.flags.contains(Flags::FAST) && !self.is_internal()
     }
 
-    /// Whether each call is timed alone. Reading the clock costs a tenth of a plain SET, so SET goes with the fast ones.
-    #[must_use]
-    #[inline]
-    pub fn is_timed_alone(&self) -> bool {
-        !(self.flags.contains(Flags::FAST) || self.id == CommandId::Set || self.is_internal())
-    }
-
     /// The ACL categories: those given, and those that follow from the flags.
     #[must_use]
     pub fn categories(&self) -> Categories {
@@ -350,6 +346,7 @@ impl CommandSpec {
             tips: &[],
             keys: None,
             arguments: &[],
+            plain: false,
             subcommands: &[],
         }
     }
@@ -359,7 +356,8 @@ impl CommandSpec {
     }
 
     pub(super) const fn flags(self, flags: Flags) -> Self {
-        Self { flags, ..self }
+        let plain = flags.contains(Flags::FAST) || flags.contains(Flags::INTERNAL) || matches!(self.id, CommandId::Set);
+        Self { flags, plain, ..self }
     }
 
     pub(super) const fn also_in(self, explicit_categories: Categories) -> Self {

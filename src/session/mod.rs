@@ -8,6 +8,7 @@ mod buffers;
 mod connection;
 mod lookahead;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -41,6 +42,7 @@ pub async fn serve(server: Arc<Server>, client: Arc<Client>, socket: TcpStream, 
     if let Err(error) = session.run(&killed).await {
         tracing::debug!(client = client.id, address = %client.address, %error, "connection lost");
     }
+    command::stop_monitoring(&server, &client, &mut session.state);
     server.clients.disconnect(&client);
 }
 
@@ -93,8 +95,9 @@ impl<'a> Session<'a> {
         let mut cancelled = std::pin::pin!(killed.cancelled());
         let introduced_by = Instant::now() + LINGER;
         loop {
-            let receiving = self.connection.receive(cancelled.as_mut());
-            let received = match self.admission == Admission::Peer && self.state.peer.is_none() {
+            let is_on_trial = self.admission == Admission::Peer && self.state.peer.is_none();
+            let receiving = self.receive(cancelled.as_mut(), killed);
+            let received = match is_on_trial {
                 false => receiving.await?,
                 true => match timeout_at(introduced_by, receiving).await {
                     Ok(received) => received?,
@@ -108,6 +111,23 @@ impl<'a> Session<'a> {
             if self.take_turns(killed).await? == TurnEnd::Close {
                 return self.connection.finish().await;
             }
+        }
+    }
+
+    /// Waits for bytes. Meanwhile a client that monitors is sent what the others do.
+    async fn receive(
+        &mut self,
+        mut cancelled: Pin<&mut impl Future<Output = ()>>,
+        killed: &CancellationToken,
+    ) -> std::io::Result<Received> {
+        loop {
+            let Some(feed) = &self.state.monitoring else { return self.connection.receive(cancelled).await };
+            let lines = tokio::select! {
+                received = self.connection.receive(cancelled.as_mut()) => return received,
+                lines = feed.lines() => lines,
+            };
+            Statistics::add(&self.server.statistics.output_bytes, lines.len());
+            self.connection.send(&lines, killed).await?;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Commands that show what a node does: SLOWLOG and LATENCY.
+//! Commands that show what a node does: MONITOR, SLOWLOG and LATENCY.
 
 use crate::command::spec::{Argument, ArgumentKind, CommandId, CommandSpec, Flags, Group};
 
@@ -9,6 +9,9 @@ const PER_NODE: &str = "nondeterministic_output";
 const EVENT: Argument = Argument::new("event", ArgumentKind::String);
 
 pub(super) const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::new(CommandId::Monitor, "monitor", 1, "Shows every command that clients send to this node.")
+        .filed(Group::Server, "1.0.0", "O(1), and each command of others costs more")
+        .flags(ADMIN_NOSCRIPT),
     CommandSpec::new(CommandId::SlowLog, "slowlog", -2, "Groups the commands on slow commands.")
         .filed(Group::Server, "2.2.12", "That of the subcommand")
         .subcommands(SLOWLOG),

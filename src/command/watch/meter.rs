@@ -22,7 +22,7 @@ pub(crate) struct Meter {
     begun: Option<Timed>,
     /// What that command took in the turns before.
     carried: u64,
-    /// The longest request so far that may be logged if the turn turns out to be slow; what is not longer than
+    /// The longest request so far that may be logged if the turn turns out to be slow. What is not longer than
     /// `kept_bytes` is not kept.
     kept: Option<Request>,
     kept_bytes: usize,
@@ -129,16 +129,35 @@ impl Meter {
 
     /// How many commands this turn has had.
     pub(crate) fn commands(&self) -> u64 {
+        if self.is_uniform() {
+            return self.run;
+        }
         let in_runs = self.run + self.earlier.iter().map(|(_, count)| count).sum::<u64>();
         in_runs + self.alone.len() as u64 + u64::from(self.begun.is_some())
+    }
+
+    /// Whether the turn had calls of one command only, none of which is to be looked at closer.
+    #[inline]
+    fn is_uniform(&self) -> bool {
+        self.run > 0
+            && self.earlier.is_empty()
+            && self.alone.is_empty()
+            && self.begun.is_none()
+            && self.failures.is_empty()
     }
 
     /// Adds the turn, which took `elapsed`, to the counters of the node and starts again. What no command took alone
     /// is shared out evenly among all. Returns what was shared out.
     pub(crate) fn settle(&mut self, elapsed: Duration, watch: &Watch) -> Duration {
+        let elapsed = nanos(elapsed);
+        if self.is_uniform() {
+            let count = std::mem::take(&mut self.run);
+            watch.commands.row(self.current).add(count, elapsed.checked_div(count).unwrap_or(0));
+            return Duration::from_nanos(elapsed);
+        }
         self.end_run();
         let timed = self.alone.iter().chain(&self.begun);
-        let rest = nanos(elapsed).saturating_sub(timed.map(|timed| timed.own).sum());
+        let rest = elapsed.saturating_sub(timed.map(|timed| timed.own).sum());
         let share = rest.checked_div(self.commands()).unwrap_or(0);
         for (command, count) in self.earlier.drain(..) {
             watch.commands.row(command).add(count, share);

@@ -11,6 +11,7 @@
 mod errors;
 mod histogram;
 mod meter;
+mod monitors;
 mod rates;
 mod secrets;
 mod slow_log;
@@ -25,7 +26,9 @@ pub(crate) use errors::ErrorCounts;
 pub(crate) use errors::error_code;
 pub(crate) use histogram::Histogram;
 pub(crate) use meter::Meter;
+pub(crate) use monitors::{Feed, Monitors};
 pub(crate) use rates::Rates;
+pub(crate) use secrets::shown;
 pub use slow_log::SlowLog;
 pub(crate) use statistics::{CommandStatistics, Row};
 
@@ -38,6 +41,8 @@ pub struct Watch {
     pub(crate) errors: ErrorCounts,
     /// The last slow commands, and which are slow.
     pub slow_log: SlowLog,
+    /// Who is shown all commands.
+    pub(crate) monitors: Monitors,
     /// What the node does per second.
     pub(crate) rates: Rates,
 }
