@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,8 @@ pub struct Client {
     pub connected_at: UnixMs,
     /// When it sent something last, in Unix milliseconds.
     last_active: AtomicU64,
+    /// Whether nothing of it is being served.
+    waiting: AtomicBool,
     /// The name of its last command: an index into the order of [`super::spec::CommandId`] is not needed, a static name is.
     last_command: Mutex<&'static str>,
     /// Rarely written and rarely read.
@@ -70,6 +73,22 @@ impl Client {
     pub fn was_active(&self, command: &'static str, now: UnixMs) {
         self.last_active.store(now.0, Ordering::Relaxed);
         *self.last_command.lock() = command;
+    }
+
+    /// Notes that all it has sent is served.
+    pub fn waits(&self) {
+        self.waiting.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that something of it is being served: it is not idle, however long that takes.
+    pub fn works(&self) {
+        self.waiting.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it is no node and has been silent for longer than `patience`.
+    fn is_idle(&self, patience: Duration, now: UnixMs) -> bool {
+        let silent = Duration::from_millis(now.0.saturating_sub(self.last_active.load(Ordering::Relaxed)));
+        self.waiting.load(Ordering::Relaxed) && silent > patience && self.description.lock().peer.is_none()
     }
 
     /// The line of CLIENT LIST and CLIENT INFO, with Redis' field names.
@@ -136,6 +155,7 @@ impl Clients {
             local_address,
             connected_at: now,
             last_active: AtomicU64::new(now.0),
+            waiting: AtomicBool::new(true),
             last_command: Mutex::new("NULL"),
             description: Mutex::default(),
             killed: stop.child_token(),
@@ -149,6 +169,14 @@ impl Clients {
         self.connected.lock().remove(&client.id);
     }
 
+    /// Ends the sessions of clients that have been silent for longer than `patience`.
+    pub fn close_idle(&self, patience: Duration, now: UnixMs) {
+        for client in self.all().iter().filter(|client| client.is_idle(patience, now)) {
+            tracing::debug!(client = client.id, address = %client.address, "closing an idle client");
+            client.killed.cancel();
+        }
+    }
+
     /// Every client, oldest first.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Client>> {
@@ -159,5 +187,26 @@ impl Clients {
     #[must_use]
     pub fn count(&self) -> usize {
         self.connected.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_is_who_was_silent_too_long_and_waits_and_is_no_node() {
+        let (clients, stop) = (Clients::default(), CancellationToken::new());
+        let connect = || clients.connect(String::new(), String::new(), UnixMs(1000), usize::MAX, &stop).unwrap();
+        let [silent, speaking, working, peer] = [connect(), connect(), connect(), connect()];
+        speaking.was_active("ping", UnixMs(2000));
+        working.works();
+        peer.describe(|about| about.peer = Some(NodeIndex(1)));
+
+        clients.close_idle(Duration::from_secs(5), UnixMs(6000));
+        assert!(!silent.killed.is_cancelled(), "exactly as long as it may");
+        clients.close_idle(Duration::from_secs(5), UnixMs(6001));
+        let closed = [silent, speaking, working, peer].map(|client| client.killed.is_cancelled());
+        assert_eq!(closed, [true, false, false, false]);
     }
 }

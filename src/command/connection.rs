@@ -10,15 +10,17 @@
 use std::sync::Arc;
 
 use crate::codec::{Protocol, reply};
+use crate::coordinator::Quorum;
 use crate::ring::NodeIndex;
 
 use super::clients;
 use super::dispatch::{Context, Flow};
 use super::errors::CommandError;
 use super::integer::parse_i64;
+use super::modes::Replies;
+use super::monitor;
 use super::server::Server;
 use super::spec::{CommandSpec, Flags};
-use super::monitor;
 use super::watch::Feed;
 
 /// The version of Redis whose answers these are, for clients that choose by it what they may ask.
@@ -37,6 +39,12 @@ pub struct State {
     pub peer: Option<NodeIndex>,
     /// Whether it has said the password, or came when there was none.
     pub authenticated: bool,
+    /// Which replies it is sent.
+    pub replies: Replies,
+    /// How many replicas its reads and writes take.
+    pub quorum: Quorum,
+    /// What a client that monitors is yet to be sent.
+    pub(crate) monitoring: Option<Arc<Feed>>,
 }
 
 impl State {
@@ -44,14 +52,16 @@ impl State {
     #[must_use]
     pub fn new(server: &Server) -> Self {
         let authenticated = !server.live.has_password();
-        Self { protocol: Protocol::default(), last_command: "NULL", peer: None, authenticated }
-    /// What a client that monitors is yet to be sent.
-    pub(crate) monitoring: Option<Arc<Feed>>,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self { protocol: Protocol::default(), last_command: "NULL", peer: None, monitoring: None }
+        let quorum = server.store.quorum();
+        Self {
+            protocol: Protocol::default(),
+            last_command: "NULL",
+            peer: None,
+            authenticated,
+            replies: Replies::On,
+            quorum,
+            monitoring: None,
+        }
     }
 }
 
@@ -133,6 +143,16 @@ pub(super) fn quit(context: &mut Context<'_>) -> Result<Flow, CommandError> {
 
 /// RESET: as if the connection had just been made. What the client's library said of itself remains true and stays.
 pub(super) fn reset(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let configured = context.server.store.quorum();
+    let changes_turn = context.state.quorum != configured || context.state.replies != Replies::On;
+    if changes_turn && !context.turn.is_blank() {
+        return Ok(Flow::Barrier);
+    }
+    // A reply that is to be skipped is skipped even so.
+    if context.state.replies != Replies::Skipping {
+        context.state.replies = Replies::On;
+    }
+    context.state.quorum = configured;
     speak(context, Protocol::default());
     context.state.peer = None;
     context.state.authenticated = !context.server.live.has_password();

@@ -23,9 +23,9 @@ use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
 use super::watch::error_code;
 use super::{
-    acl, clients, cluster, connection, info, latency, lcs, part, peering, reconfigure, scan, settings, slowlog, table,
+    acl, clients, cluster, connection, info, latency, lcs, modes, monitor, part, peering, reconfigure, scan, settings,
+    slowlog, table,
 };
-use super::{clients, cluster, connection, info, latency, monitor, peering, settings, slowlog, table};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,8 +104,6 @@ pub(crate) fn dispatch(
     if !state.authenticated && connection::must_authenticate(server, state, spec) {
         return refuse(&CommandError::AuthenticationRequired, turn);
     }
-    if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
-        return reject(&CommandError::TooLong(spec.name), server, request, turn);
     if !spec.plain && spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
         return reject(&CommandError::TooLong(spec.name), Some(spec), server, request, turn);
     }
@@ -261,6 +259,16 @@ impl Context<'_> {
             Id::LatencyReset => Ok(self.integer(0)),
             Id::ConfigSet => reconfigure::set(self),
             Id::ConfigRewrite => reconfigure::rewrite(self),
+            Id::ClientCaching => modes::caching(self),
+            Id::ClientGetRedir => modes::redirection(self),
+            Id::ClientPause => modes::pause(self),
+            Id::ClientReply => modes::reply_mode(self),
+            Id::ClientTracking => modes::tracking(self),
+            Id::ClientTrackingInfo => modes::tracking_info(self),
+            Id::ClientUnblock => modes::unblock(self),
+            Id::ClientUnpause => modes::unpause(self),
+            Id::Shutdown => modes::shutdown(self),
+            Id::Quorum => modes::quorum(self),
             Id::AclWhoAmI => acl::who_am_i(self),
             Id::AclUsers => acl::users(self),
             Id::AclList => acl::list(self),

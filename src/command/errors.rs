@@ -240,6 +240,40 @@ pub enum CommandError {
     /// COMMAND GETKEYS of a command with too few or too many arguments.
     #[error("ERR Invalid number of arguments specified for command")]
     GetKeysWrongArity,
+    /// A subcommand with more arguments than it takes, where Redis counts them itself.
+    #[error("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP.")]
+    SubcommandArguments {
+        /// The subcommand in upper case.
+        name: &'static str,
+        /// The command in upper case.
+        container: &'static str,
+    },
+    /// CLIENT PAUSE for a time that is no number.
+    #[error("ERR timeout is not an integer or out of range")]
+    TimeoutNotAnInteger,
+    /// CLIENT PAUSE for a negative time.
+    #[error("ERR timeout is negative")]
+    TimeoutNegative,
+    /// CLIENT PAUSE with a mode that does not exist.
+    #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
+    PauseMode,
+    /// CLIENT UNBLOCK with a reason that does not exist.
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
+    /// CLIENT TRACKING ON.
+    #[error("ERR CLIENT TRACKING ON is not offered: this server does not tell clients of changes")]
+    NoTracking,
+    /// CLIENT CACHING.
+    #[error(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
+    )]
+    CachingWithoutTracking,
+    /// SHUTDOWN ABORT.
+    #[error("ERR No shutdown in progress.")]
+    NoShutdown,
+    /// QUORUM with a number that no quorum can have.
+    #[error("ERR a quorum is from 1 to {0}, the number of replicas of each key")]
+    QuorumOutOfRange(u16),
     /// CONFIG SET of a setting that does not exist.
     #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
     UnknownSetting(String),

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::config::ServerConfig;
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::time::UnixMs;
 
 use super::client::Clients;
 use super::live::LiveSettings;
+use super::pause::Pause;
 use super::refusals::Refusals;
 use super::watch::Watch;
 
@@ -57,6 +60,10 @@ pub struct Server {
     pub config_file: Option<PathBuf>,
     /// Who is connected.
     pub clients: Clients,
+    /// Whether clients have to wait.
+    pub pause: Pause,
+    /// Cancelled by SHUTDOWN: whoever runs the node stops it then.
+    pub shutdown: CancellationToken,
     /// Nodes that were refused, for the log.
     pub refusals: Refusals,
     /// Counters for INFO.

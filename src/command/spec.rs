@@ -37,7 +37,9 @@ pub enum CommandId {
     Cluster, ClusterCountKeysInSlot, ClusterHelp, ClusterInfo, ClusterKeySlot, ClusterMyId, ClusterNodes,
     ClusterShards, ClusterSlots,
     // The door.
-    Acl, AclHelp, AclList, AclUsers, AclWhoAmI, ConfigRewrite, ConfigSet,
+    Acl, AclHelp, AclList, AclUsers, AclWhoAmI, ConfigRewrite, ConfigSet, Shutdown, Quorum,
+    ClientCaching, ClientGetRedir, ClientPause, ClientReply, ClientTracking, ClientTrackingInfo, ClientUnblock,
+    ClientUnpause,
     // Between nodes.
     RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
     RPrepare, RAccept, RBase, RCall, RDone,
@@ -109,8 +111,10 @@ impl Flags {
     pub const ALLOW_BUSY: Self = Self(1 << 9);
     /// Between nodes: served after an introduction alone, and never shown.
     pub const INTERNAL: Self = Self(1 << 10);
+    /// Not within a transaction.
+    pub const NO_MULTI: Self = Self(1 << 11);
 
-    const NAMES: [(Self, &'static str); 10] = [
+    const NAMES: [(Self, &'static str); 11] = [
         (Self::WRITE, "write"),
         (Self::READONLY, "readonly"),
         (Self::DENYOOM, "denyoom"),
@@ -121,6 +125,7 @@ impl Flags {
         (Self::FAST, "fast"),
         (Self::NO_AUTH, "no_auth"),
         (Self::ALLOW_BUSY, "allow_busy"),
+        (Self::NO_MULTI, "no_multi"),
     ];
 
     /// The properties of both.

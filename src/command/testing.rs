@@ -17,6 +17,7 @@ use crate::ring::{NodeId, NodeIndex};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
+use super::{Client, Clients, Flow, LiveSettings, Order, Pause, Refusals, Server, State, Statistics, Turn, dispatch};
 use super::{Client, Clients, Flow, LiveSettings, Order, Refusals, Server, State, Statistics, Turn, dispatch};
 use super::{Client, Clients, Flow, Order, Refusals, Server, State, Statistics, Turn, ask_cluster, dispatch};
 
@@ -112,6 +113,8 @@ impl Bench {
             live: LiveSettings::new(&ServerConfig::default()),
             config_file: None,
             clients: Clients::default(),
+            pause: Pause::default(),
+            shutdown: CancellationToken::new(),
             refusals: Refusals::default(),
             statistics: Statistics::default(),
             watch: super::Watch::default(),

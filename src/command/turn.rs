@@ -167,6 +167,11 @@ impl Turn {
         self.updates.iter().any(|update| update.slot == slot)
     }
 
+    /// Whether nothing was asked in this turn yet.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.out.is_empty() && self.notes.is_empty() && self.operations.is_empty() && self.updates.is_empty()
+    }
+
     /// How many more operations fit into this turn.
     pub(crate) fn room(&self) -> usize {
         OPERATIONS_MAX.saturating_sub(self.operations.len() + self.updates.len())

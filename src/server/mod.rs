@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::cli::ServeOptions;
-use crate::command::{Clients, LiveSettings, Refusals, Server, Statistics, Watch, parse_update};
+use crate::command::{Clients, LiveSettings, Pause, Refusals, Server, Statistics, Watch, parse_update};
 use crate::coordinator::{ConsistentHashingKvStore, run_updates};
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
 use crate::replica::{Replica, anti_entropy, hints, janitor, sync};
@@ -58,7 +58,7 @@ pub enum ServeError {
     Setup(#[from] std::io::Error),
 }
 
-/// Serves one node until SIGTERM or SIGINT, then ends within a few seconds.
+/// Serves one node until SIGTERM, SIGINT or SHUTDOWN, then ends within a few seconds.
 ///
 /// # Errors
 /// [`ServeError`] if it cannot start.
@@ -76,7 +76,10 @@ pub fn run(options: ServeOptions) -> Result<(), ServeError> {
         // The handlers come first: a signal that arrives during the start stops the node in order, too.
         let stop = StopSignals::new()?;
         let node = Node::start(options).await?;
-        stop.received().await;
+        tokio::select! {
+            () = stop.received() => {}
+            () = node.server.shutdown.cancelled() => tracing::info!("stopping"),
+        }
         node.stop().await;
         Ok(())
     });
@@ -140,6 +143,8 @@ impl Node {
             settings,
             config_file,
             clients: Clients::default(),
+            pause: Pause::default(),
+            shutdown: CancellationToken::new(),
             refusals: Refusals::default(),
             statistics: Statistics::default(),
             watch: Watch::default(),
@@ -173,6 +178,7 @@ impl Node {
         self.spawn_background(anti_entropy::run(Arc::clone(&store.replica), Arc::clone(&store.peers), interval));
         self.spawn_background(memory::give_back());
         self.spawn_background(rates::sample(Arc::clone(&self.server)));
+        self.spawn_background(accept::close_idle(Arc::clone(&self.server)));
     }
 
     /// Runs `work` until the node stops. Should it panic the log says so: nobody else would miss it soon.

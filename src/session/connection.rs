@@ -12,15 +12,21 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
 use super::buffers;
+use super::stall::Stall;
+use crate::command::LiveSettings;
 
 /// How long a connection that is being closed waits for the client: to take its replies, to read what was sent before.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Bytes of a client that are read and dropped while its connection is being closed.
 const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// Why a client was closed.
+const UNTAKEN: &str = "it did not take its replies in time";
 
 /// What a wait for bytes came to.
 pub(super) enum Received {
@@ -71,16 +77,52 @@ impl Connection {
         .await
     }
 
-    /// Sends all of `out`; waits while the client does not take it, but not for long once `killed`.
-    pub(super) async fn send(&mut self, out: &[u8], killed: &CancellationToken) -> io::Result<()> {
+    /// Sends all of `out`; waits while the client does not take it, as long as `limits` allow if there are any, but not
+    /// for long once `killed`.
+    pub(super) async fn send(
+        &mut self,
+        out: &[u8],
+        limits: Option<&LiveSettings>,
+        killed: &CancellationToken,
+    ) -> io::Result<()> {
         if out.is_empty() {
             return Ok(());
         }
         tokio::select! {
             // What the client takes at once costs no look at the rest.
             biased;
-            sent = self.socket.write_all(out) => sent,
+            sent = self.send_within(out, limits) => sent,
             () = linger_after(killed) => Err(io::Error::new(ErrorKind::TimedOut, "killed without reading its replies")),
+        }
+    }
+
+    async fn send_within(&mut self, out: &[u8], limits: Option<&LiveSettings>) -> io::Result<()> {
+        let Some(limits) = limits else {
+            return self.socket.write_all(out).await;
+        };
+        let mut rest = out;
+        let mut stall: Option<Stall> = None;
+        loop {
+            match self.socket.try_write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) if count == rest.len() => return Ok(()),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    if let Some(stall) = &mut stall {
+                        stall.taken(Instant::now());
+                    }
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            let now = Instant::now();
+            let stall = stall.get_or_insert_with(|| Stall::new(now));
+            let patience = stall.patience(rest.len(), limits.output_limit(), limits.idle_timeout(), now);
+            let patience = patience.ok_or_else(|| io::Error::new(ErrorKind::QuotaExceeded, UNTAKEN))?;
+            if let Ok(ready) = timeout(patience, self.socket.writable()).await {
+                ready?;
+            }
         }
     }
 

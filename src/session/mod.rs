@@ -7,7 +7,9 @@
 mod buffers;
 mod connection;
 mod lookahead;
+mod stall;
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -16,7 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
-use crate::command::{self, Client, ClusterWide, Flow, Order, Server, State, Statistics, Turn};
+use crate::command::{
+    self, Client, ClusterWide, Flow, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics, Turn,
+};
 use crate::peer::INTRODUCTION_COMMAND;
 use crate::ring::NodeIndex;
 
@@ -26,13 +30,24 @@ use lookahead::Lookahead;
 /// What a client reads when there is no room for it.
 pub const TURNED_AWAY: &[u8] = b"-ERR max number of clients reached\r\n";
 
+/// What a client of another machine reads while the node is in protected mode.
+pub const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
+set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect \
+from external computers to this node of ringkv you may adopt one of the following solutions: 1) Just disable protected \
+mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting from the same host the \
+node is running on, however MAKE SURE it is not publicly accessible from internet if you do so. 2) Alternatively you can \
+just disable the protected mode by writing 'protected_mode = false' below [server] in cluster.toml, and then restarting \
+the node. 3) If you started the node manually just for testing, restart it with the '--protected-mode no' option. 4) Set \
+up an authentication password, 'requirepass' below [server] in cluster.toml or '--requirepass'. NOTE: You only need to do \
+one of the above things in order for the node to start accepting connections from the outside.\r\n";
+
 /// Whom there is room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Admission {
     /// Anybody.
     Anybody,
-    /// A node of the cluster alone, which has to introduce itself first and soon.
-    Peer,
+    /// A node of the cluster alone, which has to introduce itself first and soon. Whoever else it is reads this.
+    Peer(&'static [u8]),
 }
 
 /// Serves one connection until the client leaves, is killed, breaks the protocol, or the server stops.
@@ -40,6 +55,9 @@ pub async fn serve(server: Arc<Server>, client: Arc<Client>, socket: TcpStream, 
     let killed = client.killed.clone();
     let mut session = Session::new(&server, Arc::clone(&client), socket, admission);
     if let Err(error) = session.run(&killed).await {
+        if error.kind() == ErrorKind::QuotaExceeded {
+            tracing::warn!(client = client.id, address = %client.address, %error, "closed a client");
+        }
         tracing::debug!(client = client.id, address = %client.address, %error, "connection lost");
     }
     command::stop_monitoring(&server, &client, &mut session.state);
@@ -71,6 +89,8 @@ enum TurnEnd {
     Busy,
     /// The whole cluster has to be asked.
     Await(ClusterWide),
+    /// Clients are to wait.
+    Paused,
     /// Nothing more is to be served.
     Close,
 }
@@ -95,15 +115,20 @@ impl<'a> Session<'a> {
         let mut cancelled = std::pin::pin!(killed.cancelled());
         let introduced_by = Instant::now() + LINGER;
         loop {
-            let is_on_trial = self.admission == Admission::Peer && self.state.peer.is_none();
+            self.client.waits();
+            let refusal = match self.admission {
+                Admission::Peer(refusal) if self.state.peer.is_none() => Some(refusal),
+                Admission::Anybody | Admission::Peer(_) => None,
+            };
             let receiving = self.receive(cancelled.as_mut(), killed);
-            let received = match is_on_trial {
-                false => receiving.await?,
-                true => match timeout_at(introduced_by, receiving).await {
+            let received = match refusal {
+                None => receiving.await?,
+                Some(refusal) => match timeout_at(introduced_by, receiving).await {
                     Ok(received) => received?,
-                    Err(_) => return self.turn_away(killed).await,
+                    Err(_) => return self.turn_away(refusal, killed).await,
                 },
             };
+            self.client.works();
             match received {
                 Received::Bytes(count) => Statistics::add(&self.server.statistics.input_bytes, count),
                 Received::End | Received::Killed => return Ok(()),
@@ -127,22 +152,32 @@ impl<'a> Session<'a> {
                 lines = feed.lines() => lines,
             };
             Statistics::add(&self.server.statistics.output_bytes, lines.len());
-            self.connection.send(&lines, killed).await?;
+            self.connection.send(&lines, self.limits(), killed).await?;
         }
     }
 
-    /// Ends a connection for which there is no room.
-    async fn turn_away(&mut self, killed: &CancellationToken) -> std::io::Result<()> {
+    /// Ends a connection that there is no room for.
+    async fn turn_away(&mut self, refusal: &[u8], killed: &CancellationToken) -> std::io::Result<()> {
         Statistics::add(&self.server.statistics.rejected_connections, 1);
-        self.connection.send(TURNED_AWAY, killed).await?;
+        self.connection.send(refusal, None, killed).await?;
         self.connection.finish().await
     }
 
-    /// Whether there is no room for whoever sent `request`: it is no node, nor about to become one.
-    fn is_unwelcome(&self, request: &Request) -> bool {
-        self.admission == Admission::Peer
-            && self.state.peer.is_none()
-            && !request.arg(0).eq_ignore_ascii_case(INTRODUCTION_COMMAND.as_bytes())
+    /// What to say if there is no room for whoever sent `request`: it is no node, nor about to become one.
+    fn refusal(&self, request: &Request) -> Option<&'static [u8]> {
+        match self.admission {
+            Admission::Anybody => None,
+            Admission::Peer(refusal) => {
+                let is_node =
+                    self.state.peer.is_some() || request.arg(0).eq_ignore_ascii_case(INTRODUCTION_COMMAND.as_bytes());
+                (!is_node).then_some(refusal)
+            }
+        }
+    }
+
+    /// When to close the connection if its replies are not taken; nodes take them or are known to be down.
+    fn limits(&self) -> Option<&'a LiveSettings> {
+        self.state.peer.is_none().then_some(&self.server.live)
     }
 
     /// Serves what has arrived: until it is used up, or nothing more is to be served.
@@ -157,6 +192,10 @@ impl<'a> Session<'a> {
                 TurnEnd::Drained | TurnEnd::Close => return Ok(end),
                 // Long work of one client lets the others have their turn in between.
                 TurnEnd::Busy | TurnEnd::Await(_) => tokio::task::yield_now().await,
+                TurnEnd::Paused => tokio::select! {
+                    () = self.server.pause.over(&self.server.store.replica.wall) => {}
+                    () = killed.cancelled() => return Ok(TurnEnd::Close),
+                },
             }
         }
     }
@@ -193,7 +232,10 @@ impl<'a> Session<'a> {
         }
         let out = std::mem::take(&mut self.turn.out);
         Statistics::add(&self.server.statistics.output_bytes, out.len());
-        let sent = self.connection.send(&out, killed).await;
+        let sent = match self.is_answered() {
+            true => self.connection.send(&out, self.limits(), killed).await,
+            false => Ok(()),
+        };
         buffers::give_out(out);
         sent.map(|()| end)
     }
@@ -225,10 +267,24 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether the client wants the replies of the turn that has ended.
+    fn is_answered(&mut self) -> bool {
+        let replies = self.state.replies;
+        if replies == Replies::Skipping && self.unfinished.is_none() {
+            self.state.replies = Replies::On;
+        }
+        matches!(replies, Replies::On | Replies::SkipNext)
+    }
+
+    /// Whether a pause that makes `scope` wait makes this wait, too. What was begun goes on.
+    fn has_to_wait(&self, scope: PauseScope, request: &Request, from: usize) -> bool {
+        from == 0 && self.state.peer.is_none() && scope.holds(request)
+    }
+
     /// Dispatches commands until none is left or the turn has to end.
     fn fill_turn(&mut self) -> TurnEnd {
         let now = self.server.store.replica.wall.now();
-        let mut served = 0;
+        let (mut served, pause) = (0, self.server.pause.scope());
         let end = loop {
             if self.turn.is_full() {
                 break TurnEnd::Busy;
@@ -241,10 +297,17 @@ impl<'a> Session<'a> {
                     Err(error) => break self.refuse_framing(&error),
                 },
             };
-            if self.is_unwelcome(&request) {
+            if let Some(refusal) = self.refusal(&request) {
                 Statistics::add(&self.server.statistics.rejected_connections, 1);
-                self.turn.out.extend_from_slice(TURNED_AWAY);
+                self.turn.out.extend_from_slice(refusal);
                 break TurnEnd::Close;
+            }
+            if pause.is_some_and(|scope| self.has_to_wait(scope, &request, from)) {
+                self.unfinished = Some((request, from));
+                break TurnEnd::Paused;
+            }
+            if self.state.replies == Replies::SkipNext {
+                self.state.replies = Replies::Skipping;
             }
             served += 1;
             let (server, client, state) = (self.server, &self.client, &mut self.state);
@@ -255,8 +318,8 @@ impl<'a> Session<'a> {
                 self.requests.decoder().limit(limits(server, state.peer));
             }
             match flow {
-                Flow::Next => self.turn.meter.keep(request),
-                Flow::Pause => {
+                Flow::Next if self.state.replies != Replies::Skipping => self.turn.meter.keep(request),
+                Flow::Next | Flow::Pause => {
                     self.turn.meter.keep(request);
                     break TurnEnd::Busy;
                 }

@@ -11,6 +11,9 @@ const REDIS: &str = include_str!("redis_7_0_15.txt");
 /// The commands that a later Redis brought, so that 7.0.15 does not know them.
 const LATER: [&str; 2] = ["client|no-touch", "client|setinfo"];
 
+/// The command that Redis does not have.
+const OURS: &str = "quorum";
+
 /// A frame in the notation of the recorded answers.
 fn render(frame: &BytesFrame) -> String {
     let text = |data: &[u8]| String::from_utf8(data.to_vec()).unwrap();
@@ -93,7 +96,7 @@ fn every_entry_of_command_info_is_that_of_redis() {
     for name in listed(&[]).unwrap() {
         let ours = reported(&name);
         let Some(theirs) = recorded(&name) else {
-            assert!(LATER.contains(&name.as_str()), "{name} is not in the recorded answers");
+            assert!(LATER.contains(&name.as_str()) || name == OURS, "{name} is not in the recorded answers");
             continue;
         };
         assert_eq!((ours.head, ours.keys), (theirs.head, theirs.keys));

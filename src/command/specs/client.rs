@@ -33,7 +33,18 @@ const KILL_FILTERS: Argument = Argument::block(
     ],
 );
 
+const PAUSED: Argument =
+    Argument::one_of("mode", &[Argument::word("write", "WRITE"), Argument::word("all", "ALL")]).optional();
+const REASON: Argument =
+    Argument::one_of("timeout_error", &[Argument::word("timeout", "TIMEOUT"), Argument::word("error", "ERROR")])
+        .optional();
+
 pub(super) const SUBCOMMANDS: &[CommandSpec] = &[
+    subcommand(CommandId::ClientCaching, "client|caching", 3, "6.0.0", "Is refused, since there is no tracking.")
+        .flags(OWN)
+        .arguments(&[Argument::one_of("mode", &[Argument::word("yes", "YES"), Argument::word("no", "NO")])]),
+    subcommand(CommandId::ClientGetRedir, "client|getredir", 2, "6.0.0", "Returns -1, since there is no tracking.")
+        .flags(OWN),
     subcommand(CommandId::ClientGetName, "client|getname", 2, "2.6.9", "Returns the connection's name.").flags(OWN),
     subcommand(CommandId::ClientHelp, "client|help", 2, "5.0.0", "Lists the subcommands of CLIENT.")
         .flags(Flags::LOADING.and(Flags::STALE)),
@@ -55,6 +66,21 @@ pub(super) const SUBCOMMANDS: &[CommandSpec] = &[
     subcommand(CommandId::ClientNoTouch, "client|no-touch", 3, "7.2.0", "Is accepted and changes nothing.")
         .flags(OWN)
         .arguments(&[SWITCH]),
+    subcommand(
+        CommandId::ClientPause,
+        "client|pause",
+        -3,
+        "2.9.50",
+        "Lets the clients of this node wait for some time.",
+    )
+    .flags(OF_OTHERS)
+    .arguments(&[Argument::new("timeout", ArgumentKind::Integer), PAUSED]),
+    subcommand(CommandId::ClientReply, "client|reply", 3, "3.2.0", "Switches the connection's replies on or off.")
+        .flags(OWN)
+        .arguments(&[Argument::one_of(
+            "on_off_skip",
+            &[Argument::word("on", "ON"), Argument::word("off", "OFF"), Argument::word("skip", "SKIP")],
+        )]),
     subcommand(CommandId::ClientSetInfo, "client|setinfo", 4, "7.2.0", "Notes which library the client uses.")
         .flags(OWN)
         .arguments(&[Argument::one_of(
@@ -67,6 +93,17 @@ pub(super) const SUBCOMMANDS: &[CommandSpec] = &[
     subcommand(CommandId::ClientSetName, "client|setname", 3, "2.6.9", "Names the connection.")
         .flags(OWN)
         .arguments(&[Argument::new("connection-name", ArgumentKind::String)]),
+    subcommand(CommandId::ClientTracking, "client|tracking", -3, "6.0.0", "Can be switched off, and is.")
+        .flags(OWN)
+        .arguments(&[SWITCH]),
+    subcommand(CommandId::ClientTrackingInfo, "client|trackinginfo", 2, "6.2.0", "Reports that tracking is off.")
+        .flags(OWN),
+    subcommand(CommandId::ClientUnblock, "client|unblock", -3, "5.0.0", "Returns 0, since no command blocks.")
+        .flags(OF_OTHERS)
+        .arguments(&[CLIENT_ID, REASON]),
+    subcommand(CommandId::ClientUnpause, "client|unpause", 2, "6.2.0", "Ends what CLIENT PAUSE began.")
+        .filed(Group::Connection, "6.2.0", PER_CLIENT)
+        .flags(OF_OTHERS),
 ];
 
 const fn subcommand(
