@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "quorum/choices.rs"]
+mod choices;
 #[path = "quorum/clocks.rs"]
 mod clocks;
 #[path = "quorum/convergence.rs"]

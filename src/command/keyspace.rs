@@ -69,7 +69,8 @@ impl Context<'_> {
 
     fn read_key(&mut self, request: &Request, argument: usize, slot: Slot, form: Reading) {
         let (out, protocol) = (&mut self.turn.out, self.state.protocol);
-        let here = self.server.store.read_here(slot, request.arg(argument), self.now, |lookup| {
+        let (store, quorum) = (&self.server.store, self.state.quorum);
+        let here = store.read_here_for(quorum, slot, request.arg(argument), self.now, |lookup| {
             reading::lookup(form, lookup, protocol, out);
         });
         if here.is_none() {
@@ -117,7 +118,8 @@ impl Context<'_> {
             }
             let slot = Slot::of_key(request.arg(argument));
             let is_live = |lookup: Lookup<'_>| lookup.live().is_some();
-            match self.server.store.read_here(slot, request.arg(argument), self.now, is_live) {
+            let (store, quorum) = (&self.server.store, self.state.quorum);
+            match store.read_here_for(quorum, slot, request.arg(argument), self.now, is_live) {
                 Some(live) => counted += i64::from(live),
                 None => {
                     self.turn.read(slot, request.bytes(argument));

@@ -2,9 +2,9 @@
 
 use super::journey::Ending;
 use super::prepare::{PrepareAnswer, PrepareOutcome};
-use super::read::{Found, ReadAnswer, ReadOutcome, WriteBackAnswer};
+use super::read::{Found, ReadAnswer, ReadOutcome, ReadProgress, WriteBackAnswer};
 use super::write::{Before, WriteAnswer, WriteOutcome};
-use super::{Outcome, Quorum, QuorumError};
+use super::{Outcome, QuorumError};
 use crate::mutation::{Mutation, is_on};
 use crate::peer::{LinkFault, PeerReply, ReadRecord};
 
@@ -103,8 +103,9 @@ pub(super) fn write_outcome(outcome: WriteOutcome, needed: u16) -> Ending {
     outcome.into()
 }
 
-pub(super) fn read_outcome(outcome: ReadOutcome, quorum: Quorum) -> Outcome {
-    match outcome {
+pub(super) fn read_outcome(progress: ReadProgress) -> Outcome {
+    let quorum = progress.quorum();
+    match progress.into_outcome() {
         ReadOutcome::Answer(found) => Outcome::Read(found),
         ReadOutcome::NoQuorum { answers, reason } => {
             Outcome::Failed(QuorumError::TooFewForRead { answers, needed: quorum.read, reason })

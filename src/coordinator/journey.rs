@@ -52,6 +52,8 @@ pub(super) enum Journey {
     /// Refused for now by a stale quorum, and a later write of the same key in this batch stands in for it.
     Overtaken {
         by: usize,
+        /// The acks that it needed.
+        needed: u16,
     },
     Ended(Ending),
 }
@@ -83,16 +85,19 @@ impl Journey {
 }
 
 impl Passenger {
-    pub(super) fn new(coordinator: &ConsistentHashingKvStore, operation: Operation) -> Self {
+    /// An operation of a client with this quorum.
+    pub(super) fn new(coordinator: &ConsistentHashingKvStore, quorum: Quorum, operation: Operation) -> Self {
         let Operation { slot, key, kind } = operation;
         let journey = match kind {
             OperationKind::Read => {
                 let order = coordinator.reading_order(slot);
                 let reachable = order.iter().map(|&node| coordinator.counts(node, slot));
-                Journey::Read { progress: Box::new(ReadProgress::new(coordinator.quorum, reachable)), order }
+                let quorum = quorum.of_read(coordinator.quorum);
+                Journey::Read { progress: Box::new(ReadProgress::new(quorum, reachable)), order }
             }
             OperationKind::Write { value, expires_at } => {
-                Journey::Write { progress: WriteProgress::new(coordinator.quorum), value, expires_at, terms: None }
+                let progress = WriteProgress::new(quorum, coordinator.quorum);
+                Journey::Write { progress, value, expires_at, terms: None }
             }
         };
         coordinator.note_forwarded(slot);

@@ -36,6 +36,7 @@ use crate::store::Lookup;
 use crate::time::UnixMs;
 use crate::version::Version;
 
+use journey::Passenger;
 use open_writes::OpenWrites;
 use read_repair::ReadRepair;
 use update::UpdateQueue;
@@ -203,7 +204,20 @@ impl ConsistentHashingKvStore {
     /// Serves a read on the spot if this node may answer alone and has a record: R = 1, a replica, caught up.
     /// `None`: it has to be launched.
     pub fn read_here<T>(&self, slot: Slot, key: &[u8], now: UnixMs, found: impl FnOnce(Lookup<'_>) -> T) -> Option<T> {
-        if self.quorum.read > 1 || !self.is_replica(slot) || !self.replica.may_answer(slot) {
+        self.read_here_for(self.quorum, slot, key, now, found)
+    }
+
+    /// As [`Self::read_here`], for a client with this quorum.
+    #[inline]
+    pub fn read_here_for<T>(
+        &self,
+        quorum: Quorum,
+        slot: Slot,
+        key: &[u8],
+        now: UnixMs,
+        found: impl FnOnce(Lookup<'_>) -> T,
+    ) -> Option<T> {
+        if quorum.read > 1 || !self.is_replica(slot) || !self.replica.may_answer(slot) {
             return None;
         }
         let alone = self.quorum.replicas == 1;
@@ -252,7 +266,14 @@ impl ConsistentHashingKvStore {
     /// to the links before this returns.
     #[must_use]
     pub fn launch(&self, operations: Vec<Operation>, now: UnixMs) -> Flight<'_> {
-        Flight::launch(self, operations, now)
+        self.launch_for(self.quorum, operations, now)
+    }
+
+    /// As [`Self::launch`], for a client with this quorum.
+    #[must_use]
+    pub fn launch_for(&self, quorum: Quorum, operations: Vec<Operation>, now: UnixMs) -> Flight<'_> {
+        let steps = operations.into_iter().map(|operation| Passenger::new(self, quorum, operation)).collect();
+        Flight::carry(self, steps, now)
     }
 
     /// Counts an operation for which another node has to be asked because this one is no replica of the key.

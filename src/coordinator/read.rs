@@ -153,6 +153,11 @@ impl ReadProgress {
         }
     }
 
+    /// How many replicas it needs, to be asked and to hold the answer.
+    pub(crate) fn quorum(&self) -> Quorum {
+        self.quorum
+    }
+
     /// The present round; answers to earlier ones are told apart by it.
     pub(crate) fn round(&self) -> u8 {
         self.round

@@ -101,6 +101,8 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct WriteProgress {
     quorum: Quorum,
+    /// STALE answers after which it can never be read.
+    stale_limit: u16,
     /// Every stamp that this write bore, the last one being the present one. A revert names them all.
     stamps: SmallVec<[Version; 1]>,
     replicas: SmallVec<[Replica; 8]>,
@@ -122,11 +124,12 @@ pub(crate) struct WriteProgress {
 }
 
 impl WriteProgress {
-    /// A write that has not been stamped yet.
-    pub(crate) fn new(quorum: Quorum) -> Self {
+    /// A write that has not been stamped yet, of a client with this quorum in a cluster with the configured one.
+    pub(crate) fn new(quorum: Quorum, configured: Quorum) -> Self {
         let count = usize::from(quorum.replicas);
         Self {
             quorum,
+            stale_limit: quorum.stale_limit_beside(configured),
             stamps: SmallVec::new(),
             replicas: SmallVec::from_elem(Replica::Unsent, count),
             processes: SmallVec::from_elem(None, count),
@@ -143,7 +146,12 @@ impl WriteProgress {
 
     /// The write of an update, which has its stamp already.
     pub(crate) fn of_update(quorum: Quorum) -> Self {
-        Self { is_update: true, ..Self::new(quorum) }
+        Self { is_update: true, ..Self::new(quorum, quorum) }
+    }
+
+    /// The acks that it needs.
+    pub(crate) fn needed(&self) -> u16 {
+        self.quorum.write
     }
 
     /// Begins an attempt under `version`, which exceeds every version seen so far.
@@ -228,7 +236,7 @@ impl WriteProgress {
             self.phase = Phase::Done;
             return Verdict::Done;
         }
-        let limit = if is_on(Mutation::RetryAtFirstStale) { 1 } else { self.quorum.stale_limit() };
+        let limit = if is_on(Mutation::RetryAtFirstStale) { 1 } else { self.stale_limit };
         if self.count(Replica::Stale) >= limit && self.attempt() < STAMPS_MAX && !self.is_update {
             return Verdict::Restamp(self.stale);
         }

@@ -20,7 +20,8 @@ fn lost() -> WriteAnswer {
 
 /// A write of quorum `write` of three, stamped 10 and handed to the first `sent` replicas.
 fn write_of_three(write: u16, sent: usize) -> WriteProgress {
-    let mut progress = WriteProgress::new(Quorum { replicas: 3, write, read: 1 });
+    let quorum = Quorum { replicas: 3, write, read: 1 };
+    let mut progress = WriteProgress::new(quorum, quorum);
     progress.stamp(version(10));
     (0..sent).for_each(|replica| progress.sent(replica, PROCESS));
     progress
@@ -181,4 +182,17 @@ fn an_updates_write_is_taken_back_instead_of_stamped_anew() {
     (0..3).for_each(|replica| progress.revert_answered(replica, PROCESS, Ok(())));
     assert_eq!(progress.verdict(), Verdict::Done);
     assert_eq!(progress.outcome(), WriteOutcome::Outrun(version(20)));
+}
+
+/// Where two replicas make a write, a read may have shown it from the two that took it.
+#[test]
+fn a_write_of_all_replicas_is_not_stamped_anew_while_the_cluster_could_read_it() {
+    let configured = Quorum { replicas: 3, write: 2, read: 2 };
+    let mut progress = WriteProgress::new(Quorum { write: 3, ..configured }, configured);
+    progress.stamp(version(10));
+    (0..3).for_each(|replica| progress.sent(replica, PROCESS));
+    progress.answered(0, 1, acked());
+    progress.answered(1, 1, acked());
+    progress.answered(2, 1, WriteAnswer::Stale(version(20)));
+    assert_eq!(progress.verdict(), Verdict::Revert);
 }

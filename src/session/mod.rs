@@ -212,12 +212,12 @@ impl<'a> Session<'a> {
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn();
         let store = &self.server.store;
-        let operations = self.turn.take_operations();
+        let (quorum, operations) = (self.state.quorum, self.turn.take_operations());
         let updates = self.turn.take_updates();
         let launch = async {
             match operations.is_empty() {
                 true => Vec::new(),
-                false => store.launch(operations, store.replica.wall.now()).settle().await,
+                false => store.launch_for(quorum, operations, store.replica.wall.now()).settle().await,
             }
         };
         let (outcomes, updated) = match updates.is_empty() {

@@ -17,7 +17,7 @@ use super::mail::{Letters, Mail, next_answers, next_answers_soon};
 use super::open_writes::Claim;
 use super::outbox::{Item, Letter, Outbox, Step};
 use super::roster::Roster;
-use super::{ConsistentHashingKvStore, Operation, Outcome, QuorumError};
+use super::{ConsistentHashingKvStore, Outcome, QuorumError};
 use crate::peer::{Answers, LinkFault, PeerReply};
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
@@ -39,11 +39,6 @@ pub struct Flight<'a> {
 }
 
 impl<'a> Flight<'a> {
-    pub(super) fn launch(coordinator: &'a ConsistentHashingKvStore, operations: Vec<Operation>, now: UnixMs) -> Self {
-        let steps = operations.into_iter().map(|operation| Passenger::new(coordinator, operation)).collect();
-        Self::carry(coordinator, steps, now)
-    }
-
     /// Sends operations on their way.
     pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Self {
         let undecided = steps.len();

@@ -74,7 +74,7 @@ impl Flight<'_> {
         else {
             return;
         };
-        self.end(operation, read_outcome(progress.into_outcome(), coordinator.quorum).into());
+        self.end(operation, read_outcome(*progress).into());
     }
 }
 

@@ -28,7 +28,7 @@ impl Flight<'_> {
         let coordinator = self.coordinator;
         let Passenger { slot, key, journey } = &mut self.steps[operation];
         let Journey::Write { progress, value, expires_at, terms } = journey else { return None };
-        let (reachable, needed) = (roster.counting(*slot), coordinator.quorum.write);
+        let (reachable, needed) = (roster.counting(*slot), progress.needed());
         if progress.attempt() == 0 && reachable < needed {
             self.end(operation, Outcome::Failed(QuorumError::TooFewForWrite { reachable, needed }).into());
             return None;
@@ -76,7 +76,7 @@ impl Flight<'_> {
                     }
                     Verdict::Revert => self.revert(operation, now),
                     Verdict::Done => {
-                        let ending = write_outcome(progress.outcome(), self.coordinator.quorum.write);
+                        let ending = write_outcome(progress.outcome(), progress.needed());
                         if !matches!(ending, Ending::Outcome(Outcome::Written(_))) {
                             self.debts.get_or_insert_default().disown(progress.stamps());
                         }
@@ -90,13 +90,13 @@ impl Flight<'_> {
     /// Writes again above `above`, unless a later write of the same key in this batch does so anyway: then this one
     /// took effect just before that.
     pub(super) fn restamp(&mut self, operation: usize, above: Version, now: UnixMs) {
-        if let Some(by) = self.later_write(operation) {
-            self.steps[operation].journey = Journey::Overtaken { by };
+        let (coordinator, by) = (self.coordinator, self.later_write(operation));
+        let Journey::Write { progress, .. } = &mut self.steps[operation].journey else { return };
+        if let Some(by) = by {
+            self.steps[operation].journey = Journey::Overtaken { by, needed: progress.needed() };
             self.undecided -= 1;
             return;
         }
-        let coordinator = self.coordinator;
-        let Journey::Write { progress, .. } = &mut self.steps[operation].journey else { return };
         if let Err(drift) = coordinator.replica.clock.observe(above.hlc(), now) {
             progress.give_up(drift.to_string());
             return self.revert(operation, now);
@@ -150,9 +150,8 @@ impl Flight<'_> {
     /// Gives overtaken writes their outcome: they took effect if the write that overtook them did; otherwise their
     /// own first stamp may still lie somewhere.
     pub(super) fn end_overtaken(&mut self) {
-        let needed = self.coordinator.quorum.write;
         for operation in (0..self.steps.len()).rev() {
-            let Journey::Overtaken { by } = self.steps[operation].journey else { continue };
+            let Journey::Overtaken { by, needed } = self.steps[operation].journey else { continue };
             // It stands behind, so it has its outcome already.
             let outcome = match &self.steps[by].journey {
                 Journey::Ended(Ending::Outcome(Outcome::Written(_))) => Outcome::Written(Before::default()),
