@@ -31,7 +31,7 @@ use runner::Bench;
 /// Fewer would mean that a file was not found.
 const CASES_MIN: usize = 150;
 /// Failures that are shown.
-const FAILURES_SHOWN: usize = 1000;
+const FAILURES_SHOWN: usize = 60;
 
 /// All cases, file by file. `RINGKV_CASES` limits them to those whose file or text contains it.
 fn cases() -> Vec<Case> {

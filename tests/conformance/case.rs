@@ -15,7 +15,7 @@
 //! Each reply has to be redis-server's, byte for byte. A sign in front of a command softens that:
 //! * `~`: numbers may be a little apart, such as a time to live.
 //! * `?`: only the kind of the reply counts, such as for the id of a client.
-//! * `%`: members of arrays, sets and maps may come in any order; a SCAN is repeated from its cursor to the end, and the keys
+//! * `%`: members of arrays, sets and maps may come in any order, and a set may be an array; a SCAN is repeated from its cursor to the end, and the keys
 //!   of all replies are compared, each of which may come only once from ringkv.
 //!
 //! `!raw BYTES` sends bytes as they are and compares all that comes until the next command is answered, or the end of the connection.

@@ -26,7 +26,7 @@ impl Frame {
         matches!(self.kind, b'*' | b'%' | b'~' | b'>')
     }
 
-    /// The same with the members of every aggregate sorted.
+    /// The same with the members of every aggregate sorted, which makes a set of an array.
     pub(crate) fn sorted(&self) -> Self {
         let mut sorted: Vec<Self> = self.children.iter().map(Self::sorted).collect();
         if self.kind == b'%' {
@@ -36,7 +36,8 @@ impl Frame {
         } else {
             sorted.sort();
         }
-        Self { children: sorted, ..self.clone() }
+        let kind = if self.kind == b'~' { b'*' } else { self.kind };
+        Self { kind, children: sorted, ..self.clone() }
     }
 
     /// Whether both have one shape and equal texts, and numbers that nearly are.
