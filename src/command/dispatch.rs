@@ -112,7 +112,7 @@ pub(crate) fn dispatch(
         return reject(&error, Some(spec), server, request, turn);
     }
     state.last_command = spec.name;
-    turn.meter.begin(spec.id);
+    turn.meter.begin(spec);
     let began = (!spec.plain || from > 0).then(Instant::now);
     let reply_at = turn.out.len();
     let mut context = Context { server, client, state, request, slot, from, now, turn };
@@ -133,7 +133,7 @@ pub(crate) fn dispatch(
         return Flow::Next;
     }
     let own = began.map(|began| began.elapsed());
-    if account(&flow, own, turn).is_some_and(|took| slowlog::log_if_slow(server, client, request, 0, took)) {
+    if account(&flow, own, turn).is_some_and(|took| slowlog::log_if_slow(server, client, (spec, request), 0, took)) {
         turn.meter.keep_longer_than(request.frame_len());
     }
     flow

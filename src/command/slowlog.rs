@@ -15,18 +15,21 @@ use super::dispatch::{Context, Flow};
 use super::errors::CommandError;
 use super::integer::parse_i64;
 use super::server::Server;
-use super::table;
+use super::spec::CommandSpec;
 
 /// Entries of SLOWLOG GET without a count.
 const COUNT: usize = 10;
 
 /// Logs a request of `client` that shared its turn with `others`, if it was slow. Returns whether it was.
-pub(crate) fn log_if_slow(server: &Server, client: &Client, request: &Request, others: u64, took: Duration) -> bool {
+pub(crate) fn log_if_slow(
+    server: &Server,
+    client: &Client,
+    (spec, request): (&CommandSpec, &Request),
+    others: u64,
+    took: Duration,
+) -> bool {
     let is_slow = server.watch.slow_log.is_slow(took);
-    if is_slow
-        && let Ok(spec) = table::resolve(request.args())
-        && !spec.is_internal()
-    {
+    if is_slow && !spec.is_internal() {
         server.watch.slow_log.add((spec, request), others, client, took, server.store.replica.wall.now());
     }
     is_slow
@@ -81,13 +84,16 @@ fn shown(number: u64) -> i64 {
 mod tests {
     use std::time::Duration;
 
+    use super::super::table;
     use super::super::testing::{Bench, request};
     use super::*;
 
     // The answers were read off redis-server 7.0.15.
 
     fn log(bench: &Bench, line: &str, millis: u64) -> bool {
-        log_if_slow(&bench.server, &bench.client, &request(line), 0, Duration::from_millis(millis))
+        let request = request(line);
+        let spec = table::resolve(request.args()).unwrap();
+        log_if_slow(&bench.server, &bench.client, (spec, &request), 0, Duration::from_millis(millis))
     }
 
     #[test]

@@ -17,9 +17,9 @@ use crate::ring::{NodeId, NodeIndex};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
-use super::{Client, Clients, Flow, LiveSettings, Order, Pause, Refusals, Server, State, Statistics, Turn, dispatch};
-use super::{Client, Clients, Flow, LiveSettings, Order, Refusals, Server, State, Statistics, Turn, dispatch};
-use super::{Client, Clients, Flow, Order, Refusals, Server, State, Statistics, Turn, ask_cluster, dispatch};
+use super::{
+    Client, Clients, Flow, LiveSettings, Order, Pause, Refusals, Server, State, Statistics, Turn, ask_cluster, dispatch,
+};
 
 /// When everything happens.
 pub(super) const NOW: UnixMs = UnixMs(1_700_000_000_123);

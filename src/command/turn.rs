@@ -131,7 +131,7 @@ impl Turn {
     /// As [`Turn::note`], for a reply that counts keys, `counted` of them already. Such a count must not go to
     /// [`Turn::tally`] at once: the replies before this one are not made yet.
     pub(crate) fn note_counted(&mut self, operations: usize, counted: i64, fold: Fold, protocol: Protocol) {
-        let command = self.meter.current();
+        let command = self.meter.current().id;
         self.notes.push(Note { command, at: self.out.len(), operations, counted, fold, protocol });
     }
 
@@ -143,7 +143,7 @@ impl Turn {
     /// Notes that all replies since (byte `at`, note `first`) stand or fall together.
     pub(crate) fn note_whole(&mut self, at: usize, first: usize, protocol: Protocol) {
         let fold = Fold::Whole { until: self.out.len(), members: self.notes.len() - first };
-        let command = self.meter.current();
+        let command = self.meter.current().id;
         self.notes.insert(first, Note { command, at, operations: 0, counted: 0, fold, protocol });
     }
 

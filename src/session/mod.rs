@@ -120,13 +120,15 @@ impl<'a> Session<'a> {
                 Admission::Peer(refusal) if self.state.peer.is_none() => Some(refusal),
                 Admission::Anybody | Admission::Peer(_) => None,
             };
-            let receiving = self.receive(cancelled.as_mut(), killed);
-            let received = match refusal {
-                None => receiving.await?,
-                Some(refusal) => match timeout_at(introduced_by, receiving).await {
-                    Ok(received) => received?,
-                    Err(_) => return self.turn_away(refusal, killed).await,
-                },
+            let received = match (self.state.monitoring.is_some(), refusal) {
+                (true, _) => self.receive_as_monitor(cancelled.as_mut(), killed).await?,
+                (false, None) => self.connection.receive(cancelled.as_mut()).await?,
+                (false, Some(refusal)) => {
+                    match timeout_at(introduced_by, self.connection.receive(cancelled.as_mut())).await {
+                        Ok(received) => received?,
+                        Err(_) => return self.turn_away(refusal, killed).await,
+                    }
+                }
             };
             self.client.works();
             match received {
@@ -139,14 +141,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for bytes. Meanwhile a client that monitors is sent what the others do.
-    async fn receive(
+    /// Waits for bytes of a client that monitors, and meanwhile sends it what the others do.
+    async fn receive_as_monitor(
         &mut self,
         mut cancelled: Pin<&mut impl Future<Output = ()>>,
         killed: &CancellationToken,
     ) -> std::io::Result<Received> {
-        loop {
-            let Some(feed) = &self.state.monitoring else { return self.connection.receive(cancelled).await };
+        while let Some(feed) = &self.state.monitoring {
             let lines = tokio::select! {
                 received = self.connection.receive(cancelled.as_mut()) => return received,
                 lines = feed.lines() => lines,
@@ -154,6 +155,7 @@ impl<'a> Session<'a> {
             Statistics::add(&self.server.statistics.output_bytes, lines.len());
             self.connection.send(&lines, self.limits(), killed).await?;
         }
+        self.connection.receive(cancelled).await
     }
 
     /// Ends a connection that there is no room for.
@@ -250,9 +252,9 @@ impl<'a> Session<'a> {
         }
         let elapsed = began.elapsed();
         let shared = meter.settle(elapsed, &self.server.watch);
-        if let Some(request) = kept {
+        if let Some((request, spec)) = kept {
             let waited = if commands == 1 { elapsed } else { shared };
-            command::log_if_slow(self.server, &self.client, &request, commands - 1, waited);
+            command::log_if_slow(self.server, &self.client, (spec, &request), commands - 1, waited);
         }
     }
 
@@ -261,9 +263,10 @@ impl<'a> Session<'a> {
         let (began, reply_at) = (Instant::now(), self.turn.out.len());
         command::ask_cluster(self.server, &self.state, request, &mut self.turn.out).await;
         let elapsed = began.elapsed();
-        self.server.watch.awaited(self.turn.meter.current(), elapsed, &self.turn.out[reply_at..]);
+        let spec = self.turn.meter.current();
+        self.server.watch.awaited(spec.id, elapsed, &self.turn.out[reply_at..]);
         if let Some(request) = self.awaiting.take() {
-            command::log_if_slow(self.server, &self.client, &request, 0, elapsed);
+            command::log_if_slow(self.server, &self.client, (spec, &request), 0, elapsed);
         }
     }
 

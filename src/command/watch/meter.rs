@@ -6,13 +6,14 @@ use smallvec::SmallVec;
 
 use super::{Watch, nanos};
 use crate::codec::Request;
-use crate::command::spec::CommandId;
+use crate::command::spec::{CommandId, CommandSpec};
+use crate::command::table;
 
 /// The commands of a turn and their times, until [`Meter::settle`].
 #[derive(Debug)]
 pub(crate) struct Meter {
     /// The command that was begun last, and how many in a row were the same.
-    current: CommandId,
+    current: &'static CommandSpec,
     run: u64,
     /// The runs before that, by command.
     earlier: SmallVec<[(CommandId, u64); 2]>,
@@ -24,7 +25,7 @@ pub(crate) struct Meter {
     carried: u64,
     /// The longest request so far that may be logged if the turn turns out to be slow. What is not longer than
     /// `kept_bytes` is not kept.
-    kept: Option<Request>,
+    kept: Option<(Request, &'static CommandSpec)>,
     kept_bytes: usize,
     /// Commands whose errors came to light when the replies were put together, with the errors' codes.
     failures: Vec<(CommandId, String)>,
@@ -43,7 +44,7 @@ struct Timed {
 impl Default for Meter {
     fn default() -> Self {
         Self {
-            current: CommandId::Ping,
+            current: table::everything().next().expect("there are commands"),
             run: 0,
             earlier: SmallVec::new(),
             alone: SmallVec::new(),
@@ -59,16 +60,16 @@ impl Default for Meter {
 impl Meter {
     /// A command begins; it counts unless it is taken back.
     #[inline]
-    pub(crate) fn begin(&mut self, command: CommandId) {
-        if command != self.current {
+    pub(crate) fn begin(&mut self, spec: &'static CommandSpec) {
+        if !std::ptr::eq(spec, self.current) {
             self.end_run();
-            self.current = command;
+            self.current = spec;
         }
         self.run += 1;
     }
 
     fn end_run(&mut self) {
-        let (command, run) = (self.current, std::mem::take(&mut self.run));
+        let (command, run) = (self.current.id, std::mem::take(&mut self.run));
         match self.earlier.iter_mut().find(|(other, _)| *other == command) {
             Some((_, count)) => *count += run,
             None if run > 0 => self.earlier.push((command, run)),
@@ -78,7 +79,7 @@ impl Meter {
 
     /// The command that was begun last.
     #[inline]
-    pub(crate) fn current(&self) -> CommandId {
+    pub(crate) fn current(&self) -> &'static CommandSpec {
         self.current
     }
 
@@ -92,22 +93,22 @@ impl Meter {
     pub(crate) fn timed(&mut self, own: Duration) -> Duration {
         self.take_back();
         let earlier = std::mem::take(&mut self.carried);
-        self.alone.push(Timed { command: self.current, own: nanos(own), earlier });
+        self.alone.push(Timed { command: self.current.id, own: nanos(own), earlier });
         own.saturating_add(Duration::from_nanos(earlier))
     }
 
     /// The command begun last goes on in the next turn.
     pub(crate) fn interrupted(&mut self, own: Duration) {
         self.take_back();
-        self.begun = Some(Timed { command: self.current, own: nanos(own), earlier: 0 });
+        self.begun = Some(Timed { command: self.current.id, own: nanos(own), earlier: 0 });
     }
 
-    /// Keeps a request that was served, if it is the longest of the turn: it has most likely cost most.
+    /// Keeps a request that was just served, if it is the longest of the turn: it has most likely cost most.
     #[inline]
     pub(crate) fn keep(&mut self, request: Request) {
         if request.frame_len() > self.kept_bytes {
             self.kept_bytes = request.frame_len();
-            self.kept = Some(request);
+            self.kept = Some((request, self.current));
         }
     }
 
@@ -116,8 +117,8 @@ impl Meter {
         self.kept_bytes = self.kept_bytes.max(bytes);
     }
 
-    /// The request that was kept; the next turn may keep another.
-    pub(crate) fn take_kept(&mut self) -> Option<Request> {
+    /// The request that was kept, and its command; the next turn may keep another.
+    pub(crate) fn take_kept(&mut self) -> Option<(Request, &'static CommandSpec)> {
         self.kept_bytes = 0;
         self.kept.take()
     }
@@ -152,7 +153,7 @@ impl Meter {
         let elapsed = nanos(elapsed);
         if self.is_uniform() {
             let count = std::mem::take(&mut self.run);
-            watch.commands.row(self.current).add(count, elapsed.checked_div(count).unwrap_or(0));
+            watch.commands.row(self.current.id).add(count, elapsed.checked_div(count).unwrap_or(0));
             return Duration::from_nanos(elapsed);
         }
         self.end_run();
@@ -181,6 +182,10 @@ mod tests {
 
     const MICROSECOND: Duration = Duration::from_micros(1);
 
+    fn begin(meter: &mut Meter, command: CommandId) {
+        meter.begin(table::everything().find(|spec| spec.id == command).unwrap());
+    }
+
     fn shown(watch: &Watch, command: CommandId) -> (u64, u64) {
         let row = watch.commands.row(command);
         (row.calls(), row.micros())
@@ -190,7 +195,7 @@ mod tests {
     fn a_turns_time_is_shared_out_evenly() {
         let (mut meter, watch) = (Meter::default(), Watch::default());
         for command in [CommandId::Get, CommandId::Set, CommandId::Get, CommandId::Get] {
-            meter.begin(command);
+            begin(&mut meter, command);
         }
         assert_eq!(meter.commands(), 4);
         assert_eq!(meter.settle(8 * MICROSECOND, &watch), 8 * MICROSECOND);
@@ -204,10 +209,10 @@ mod tests {
     #[test]
     fn what_a_command_took_alone_is_its_own() {
         let (mut meter, watch) = (Meter::default(), Watch::default());
-        meter.begin(CommandId::Get);
-        meter.begin(CommandId::MSet);
+        begin(&mut meter, CommandId::Get);
+        begin(&mut meter, CommandId::MSet);
         meter.timed(90 * MICROSECOND);
-        meter.begin(CommandId::Get);
+        begin(&mut meter, CommandId::Get);
         assert_eq!(meter.settle(96 * MICROSECOND, &watch), 6 * MICROSECOND);
         assert_eq!((shown(&watch, CommandId::Get), shown(&watch, CommandId::MSet)), ((2, 4), (1, 92)));
     }
@@ -215,17 +220,17 @@ mod tests {
     #[test]
     fn a_command_of_several_turns_is_one_call() {
         let (mut meter, watch) = (Meter::default(), Watch::default());
-        meter.begin(CommandId::Get);
-        meter.begin(CommandId::MSet);
+        begin(&mut meter, CommandId::Get);
+        begin(&mut meter, CommandId::MSet);
         meter.interrupted(10 * MICROSECOND);
         meter.settle(14 * MICROSECOND, &watch);
         assert_eq!((shown(&watch, CommandId::Get), shown(&watch, CommandId::MSet)), ((1, 2), (0, 0)));
-        meter.begin(CommandId::MSet);
+        begin(&mut meter, CommandId::MSet);
         meter.timed(5 * MICROSECOND);
-        meter.begin(CommandId::Get);
+        begin(&mut meter, CommandId::Get);
         meter.settle(7 * MICROSECOND, &watch);
         assert_eq!((shown(&watch, CommandId::Get), shown(&watch, CommandId::MSet)), ((2, 3), (1, 18)));
-        meter.begin(CommandId::MSet);
+        begin(&mut meter, CommandId::MSet);
         meter.timed(MICROSECOND);
         meter.settle(MICROSECOND, &watch);
         assert_eq!(shown(&watch, CommandId::MSet), (2, 19), "the next one begins at nothing");
@@ -234,7 +239,7 @@ mod tests {
     #[test]
     fn a_command_that_was_put_off_does_not_count() {
         let (mut meter, watch) = (Meter::default(), Watch::default());
-        meter.begin(CommandId::Get);
+        begin(&mut meter, CommandId::Get);
         meter.take_back();
         assert_eq!(meter.commands(), 0);
         assert_eq!(meter.settle(MICROSECOND, &watch), MICROSECOND);
@@ -244,7 +249,7 @@ mod tests {
     #[test]
     fn failures_are_counted_with_the_turn() {
         let (mut meter, watch) = (Meter::default(), Watch::default());
-        meter.begin(CommandId::Set);
+        begin(&mut meter, CommandId::Set);
         meter.failed(CommandId::Set, "NOQUORUM");
         meter.settle(MICROSECOND, &watch);
         assert_eq!(watch.commands.row(CommandId::Set).failed(), 1);
