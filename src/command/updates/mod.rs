@@ -100,18 +100,18 @@ pub fn parse_update(args: Vec<Bytes>, protocol: Protocol) -> Result<UpdateOrder,
 impl Context<'_> {
     /// Serves a command that reads and writes its keys in one step; `None` if `spec` is not such a command.
     pub(super) fn update(&mut self, spec: &CommandSpec) -> Option<Result<Flow, CommandError>> {
-        effect_of(spec.id)?;
+        let effect = effect_of(spec.id)?;
         let keys = spec.keys?;
         let request = self.request;
+        let args: SmallVec<[&[u8]; 8]> = request.args().collect();
         let positions: SmallVec<[usize; 4]> = keys.positions(request.len()).collect();
         let slot = if positions[0] == 1 { self.first_slot() } else { Slot::of_key(request.arg(positions[0])) };
         if positions[1..].iter().any(|&position| Slot::of_key(request.arg(position)) != slot) {
-            return Some(Err(CommandError::CrossSlot));
+            return Some(Err(mistake_in(effect, &args, positions.len()).unwrap_or(CommandError::CrossSlot)));
         }
         if !self.turn.may_update(slot) {
             return Some(Ok(Flow::Barrier));
         }
-        let args: SmallVec<[&[u8]; 8]> = request.args().collect();
         let key_args: SmallVec<[&[u8]; 4]> = positions.iter().map(|&position| args[position]).collect();
         let (store, protocol, now) = (&self.server.store, self.state.protocol, self.now);
         let words = UpdateWords { slot, keys: &key_args, args: &args, protocol, rule };
@@ -131,6 +131,13 @@ impl Context<'_> {
 /// An error unless a value of so many bytes may be kept.
 fn within_limit(bytes: usize) -> Result<(), CommandError> {
     if bytes > VALUE_BYTES_MAX { Err(CommandError::ValueTooLong) } else { Ok(()) }
+}
+
+/// What is wrong with the words of an update, whatever its keys hold.
+fn mistake_in(effect: Effect, args: &[&[u8]], keys: usize) -> Option<CommandError> {
+    let (held, mut out) = (vec![None; keys], Vec::new());
+    let protocol = Protocol::default();
+    effect(&mut Work { args, held: &held, now: UnixMs(0), protocol, changes: SmallVec::new(), out: &mut out }).err()
 }
 
 /// What rules say, in Redis' words and shapes.
