@@ -395,6 +395,35 @@ fn a_pipeline_takes_effect_in_order_wherever_its_keys_are() {
 }
 
 #[test]
+fn of_several_renames_of_one_key_one_is_done_wherever_they_are_asked() {
+    const ROUNDS: usize = 20;
+    let cluster = five(1);
+    // Names in different slots, and in one.
+    for (source, destination) in [("job", "worker"), ("{job}", "{job}:worker")] {
+        let mut clients: Vec<_> = (0..5).map(|node| cluster.node(node).client()).collect();
+        for round in 0..ROUNDS {
+            let value = round.to_string();
+            assert_eq!(clients[0].ask(&["SET", source, &value]), Reply::ok());
+            for (node, client) in clients.iter_mut().enumerate() {
+                let name = format!("{destination}:{node}");
+                client.send(command(&["RENAME", source, &name]));
+            }
+            let replies: Vec<_> = clients.iter_mut().map(RawClient::reply).collect();
+            let is_done = |reply: &&Reply| **reply == Reply::ok();
+            assert_eq!(replies.iter().filter(is_done).count(), 1, "{replies:?}");
+            assert!(replies.iter().all(|reply| is_done(&reply) || reply.is_error("ERR no such key")), "{replies:?}");
+            let winner = replies.iter().position(|reply| *reply == Reply::ok()).expect("one is done");
+            for (node, client) in clients.iter_mut().enumerate() {
+                let name = format!("{destination}:{node}");
+                let expected = if node == winner { Reply::bulk(&value) } else { Reply::Null };
+                assert_eq!(client.ask(&["GETDEL", &name]), expected, "round {round}: {replies:?}");
+            }
+        }
+        assert_eq!(clients[0].ask(&["EXISTS", source]), Reply::Integer(0));
+    }
+}
+
+#[test]
 fn a_large_value_of_another_node_mentioned_often_is_never_in_memory_as_often() {
     const VALUE_BYTES: usize = 1 << 20;
     const MENTIONS: usize = 2000;
