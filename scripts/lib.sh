@@ -255,6 +255,29 @@ require_redis_py() {
     exec 7>&-
 }
 
+# Puts the Node.js clients that scripts/clients/package.json lists into target/clients, beside the suites that use them. Made
+# once, under a lock, and again when the list changes.
+require_node_clients() {
+    local dir=$ROOT/target/clients
+    require_tool node nodejs
+    require_tool npm npm
+    node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' \
+        || die "the Node.js clients need Node.js 20 or later, and this is $(node --version)"
+    mkdir -p "$dir"
+    exec 7>"$ROOT/target/clients.lock"
+    flock -w 600 7 || die "waited 10 minutes for $ROOT/target/clients.lock"
+    if ! cmp -s "$ROOT/scripts/clients/package-lock.json" "$dir/installed.json"; then
+        say "installing ioredis and node-redis with npm into target/clients"
+        cp "$ROOT"/scripts/clients/package*.json "$dir"
+        (cd "$dir" && timeout 300 npm ci --no-audit --no-fund --ignore-scripts --loglevel=error </dev/null 7<&-) \
+            || die "npm could not install what scripts/clients/package-lock.json lists, see above"
+        cp "$dir/package-lock.json" "$dir/installed.json"
+    fi
+    exec 7>&-
+    # A module is looked for beside the file that imports it.
+    cp "$ROOT"/scripts/clients/*.mjs "$dir"
+}
+
 # attend COMMAND...: runs it in the background and waits, so that Ctrl-C is heeded at once; CHILD is its process meanwhile.
 attend() {
     local status=0
