@@ -261,7 +261,7 @@ require_node_clients() {
     local dir=$ROOT/target/clients
     require_tool node nodejs
     require_tool npm npm
-    node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' \
+    node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' \
         || die "the Node.js clients need Node.js 20 or later, and this is $(node --version)"
     mkdir -p "$dir"
     exec 7>"$ROOT/target/clients.lock"
