@@ -22,7 +22,7 @@ use crate::codec::reply;
 use crate::peer::{Health, LinkState, LinkStatus};
 use crate::replica::Replica;
 use crate::ring::NodeIndex;
-use crate::store::StoreCounts;
+use crate::store::{Expiries, StoreCounts};
 use crate::time::UnixMs;
 use crate::version::Hlc;
 
@@ -185,11 +185,12 @@ impl<'a> Report<'a> {
         self.field("used_cpu_user_children", cpu.children_user);
     }
 
-    /// The keys that this node holds. How many of them expire is not counted.
+    /// The keys that this node holds, those included that are another node's as well. DBSIZE counts the cluster's.
     fn add_keyspace(&mut self) {
         let keys = self.counts().live_keys;
         if keys > 0 {
-            self.field("db0", format_args!("keys={keys},expires=0,avg_ttl=0"));
+            let Expiries { keys: expires, average_ttl_ms } = self.server.store.replica.store.expiries(self.now);
+            self.field("db0", format_args!("keys={keys},expires={expires},avg_ttl={average_ttl_ms}"));
         }
     }
 
@@ -374,7 +375,9 @@ mod tests {
         let mut bench = Bench::single_node();
         bench.ask("SET foo bar");
         assert_eq!(value(&bench.ask("INFO keyspace"), "db0"), Some("keys=1,expires=0,avg_ttl=0"));
-        assert_eq!(value(&bench.ask("INFO ring"), "keys_held"), Some("1"));
+        bench.ask(&format!("SET short lived PXAT {}", super::super::testing::NOW.0 + 7_000));
+        assert_eq!(value(&bench.ask("INFO keyspace"), "db0"), Some("keys=2,expires=1,avg_ttl=7000"));
+        assert_eq!(value(&bench.ask("INFO ring"), "keys_held"), Some("2"));
     }
 
     #[test]

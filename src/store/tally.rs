@@ -55,6 +55,11 @@ impl Tally {
         self.expires_from != NEVER && self.expires_from <= second(now)
     }
 
+    /// Whether a record with a value may have an expiry.
+    pub(super) fn has_expiries(&self) -> bool {
+        self.expires_from != NEVER
+    }
+
     /// The records were looked at one by one, and those left expire at `expiries`.
     pub(super) fn expires_at_first(&mut self, expiries: impl Iterator<Item = UnixMs>) {
         self.expires_from = expiries.map(second).min().unwrap_or(NEVER);
