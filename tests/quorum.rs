@@ -27,6 +27,8 @@ mod scans;
 mod support;
 #[path = "quorum/updates.rs"]
 mod updates;
+#[path = "quorum/waits.rs"]
+mod waits;
 #[path = "quorum/writes.rs"]
 mod writes;
 

@@ -21,10 +21,11 @@ use super::scan::{Pattern, ScanOrder};
 use super::server::Server;
 use super::spec::{CommandId, CommandSpec, Flags};
 use super::turn::Turn;
+use super::wait::WaitOrder;
 use super::watch::error_code;
 use super::{
     acl, clients, cluster, connection, info, latency, lcs, modes, monitor, part, peering, reconfigure, scan, settings,
-    slowlog, table,
+    slowlog, table, wait,
 };
 
 /// What the session does after a command was dispatched.
@@ -40,6 +41,8 @@ pub(crate) enum Flow {
     Barrier,
     /// Ends the turn, does this, and goes on.
     Await(ClusterWide),
+    /// Ends the turn, waits for other replicas, and goes on.
+    Wait(WaitOrder),
     /// Ends the turn, sends the replies and closes the connection.
     Close,
 }
@@ -142,7 +145,7 @@ pub(crate) fn dispatch(
 /// Accounts for a command that is not simply done, or was timed alone. Returns what one that is done took.
 fn account(flow: &Flow, own: Option<Duration>, turn: &mut Turn) -> Option<Duration> {
     match flow {
-        Flow::Barrier | Flow::Await(_) => turn.meter.take_back(),
+        Flow::Barrier | Flow::Await(_) | Flow::Wait(_) => turn.meter.take_back(),
         Flow::More(_) => turn.meter.interrupted(own.unwrap_or_default()),
         Flow::Next | Flow::Pause | Flow::Close => return own.map(|own| turn.meter.timed(own)),
     }
@@ -229,6 +232,7 @@ impl Context<'_> {
             Id::Scan => scan::scan(self),
             Id::Keys => Ok(scan::keys(self)),
             Id::RandomKey => Ok(Flow::Await(ClusterWide::RandomKey)),
+            Id::Wait => wait::parse(self),
             Id::FlushAll | Id::FlushDb => settings::flush(self),
             Id::Ping => connection::ping(self),
             Id::Echo => connection::echo(self),

@@ -54,6 +54,12 @@ pub enum CommandError {
     /// KEYS whose answer would be larger than a node keeps in memory for one client.
     #[error("ERR too many keys match: the reply would exceed {KEYS_BYTES_MAX} bytes. Use SCAN.")]
     TooManyKeys,
+    /// WAIT or CLIENT PAUSE with a time that is no 64-bit integer.
+    #[error("ERR timeout is not an integer or out of range")]
+    TimeoutNotAnInteger,
+    /// WAIT or CLIENT PAUSE with a time below 0.
+    #[error("ERR timeout is negative")]
+    TimeoutNegative,
     /// The keys of a command that works on all of them at once are in different slots.
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot,
@@ -248,12 +254,6 @@ pub enum CommandError {
         /// The command in upper case.
         container: &'static str,
     },
-    /// CLIENT PAUSE for a time that is no number.
-    #[error("ERR timeout is not an integer or out of range")]
-    TimeoutNotAnInteger,
-    /// CLIENT PAUSE for a negative time.
-    #[error("ERR timeout is negative")]
-    TimeoutNegative,
     /// CLIENT PAUSE with a mode that does not exist.
     #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
     PauseMode,

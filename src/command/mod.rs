@@ -54,6 +54,7 @@ pub mod table;
 mod testing;
 mod turn;
 mod updates;
+mod wait;
 mod watch;
 
 pub use client::{Client, ClientDescription, Clients};
@@ -71,4 +72,5 @@ pub(crate) use cluster_wide::ask_cluster;
 pub(crate) use dispatch::{ClusterWide, Flow, Order, dispatch};
 pub(crate) use monitor::stop as stop_monitoring;
 pub(crate) use slowlog::log_if_slow;
+pub(crate) use wait::{WaitOrder, wait};
 pub(crate) use watch::Rates;

@@ -22,6 +22,7 @@ pub enum CommandId {
     Rename, RenameNx, Copy,
     Object, ObjectEncoding, ObjectFreq, ObjectHelp, ObjectIdleTime, ObjectRefCount, Memory, MemoryHelp, MemoryUsage,
     Scan, Keys, RandomKey,
+    Wait,
     // The server.
     DbSize, FlushAll, FlushDb, Time, Info,
     Config, ConfigGet, ConfigHelp, ConfigResetStat,
@@ -45,6 +46,7 @@ pub enum CommandId {
     RPrepare, RAccept, RBase, RCall, RDone,
     RScan,
     RHold, RPlace, RTake, RSettle,
+    RSums,
 }
 
 /// The group under which the documentation files a command.

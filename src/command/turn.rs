@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::codec::{Protocol, reply};
-use crate::coordinator::{Before, Found, Operation, OperationKind, Outcome, QuorumError, UpdateOrder};
+use crate::coordinator::{Before, Found, Operation, OperationKind, Outcome, QuorumError, UpdateOrder, WrittenSlots};
 use crate::ring::Slot;
 use crate::time::UnixMs;
 
@@ -100,6 +100,8 @@ pub struct Turn {
     write_slots: Vec<Slot>,
     /// How many reads may be among them, learnt from turn to turn.
     pace: ReadPace,
+    /// Where this connection has written since WAIT last found all replicas equal.
+    pub(crate) written: WrittenSlots,
     /// Kept across the turns of one command with many keys. Changes only while replies are put together, in order.
     tally: Tally,
 }
@@ -185,13 +187,14 @@ impl Turn {
     /// What has to be launched.
     pub(crate) fn take_operations(&mut self) -> Vec<Operation> {
         self.read_slots.clear();
-        self.write_slots.clear();
+        self.write_slots.drain(..).for_each(|slot| self.written.insert(slot));
         let as_many_again = Vec::with_capacity(self.operations.len());
         std::mem::replace(&mut self.operations, as_many_again)
     }
 
     /// What has to be launched as updates.
     pub(crate) fn take_updates(&mut self) -> Vec<UpdateOrder> {
+        self.updates.iter().for_each(|update| self.written.insert(update.slot));
         std::mem::take(&mut self.updates)
     }
 

@@ -21,7 +21,9 @@ mod roster;
 mod scan;
 mod scan_pages;
 mod update;
+mod wait;
 mod write;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +51,7 @@ pub use update::{Change, Changes, Held, Rule, UpdateOrder, UpdateWords, Work};
 pub use update::{ParseUpdate, run as run_updates};
 
 pub use write::Before;
+pub use written::WrittenSlots;
 
 /// What a client wants of one key.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{CatchUp, DigestScope, Mark, ScanQuestion, UpdateRequest};
+use super::{CatchUp, DigestScope, Mark, ScanQuestion, UpdateRequest, scan};
 use crate::codec::{Request, reply};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -75,6 +75,11 @@ pub enum PeerRequest<'a> {
     },
     /// SCAN, KEYS and RANDOMKEY ask for keys: `RSCAN place until-slot count node[,node..] [position end]`.
     Scan(ScanQuestion),
+    /// WAIT compares what replicas show of some slots, all of which the receiver keeps: `RSUMS slot[,slot..]`.
+    Sums {
+        /// The slots.
+        slots: Vec<Slot>,
+    },
     /// FLUSHALL reads the receiver's hybrid clock, to stamp its mark above it: `RCLOCK`.
     Clock,
     /// A link measures the receiver's wall clock, and sees that it is alive: `RBEAT`.
@@ -108,9 +113,9 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
-    "RHELLO", "RSCAN", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
+    "RHELLO", "RSCAN", "RSUMS", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
@@ -165,6 +170,10 @@ impl<'a> PeerRequest<'a> {
                 reply::bulk(out, shown_nodes(alive).as_bytes());
             }
             Self::Scan(question) => question.encode(out),
+            Self::Sums { slots } => {
+                out.extend_from_slice(b"*2\r\n$5\r\nRSUMS\r\n");
+                reply::bulk(out, scan::shown_slots(slots).as_bytes());
+            }
             Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
             Self::Beat => out.extend_from_slice(b"*1\r\n$5\r\nRBEAT\r\n"),
             Self::Update(request) => request.encode(out),
@@ -215,6 +224,7 @@ impl<'a> PeerRequest<'a> {
             (b"RBEAT", []) => Ok(Self::Beat),
             (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
             (b"RSCAN", args) => ScanQuestion::parse(args).unwrap_or_else(|| Err(wrong_arguments(name))).map(Self::Scan),
+            (b"RSUMS", [slots]) => Ok(Self::Sums { slots: scan::parse_slots(slots)? }),
             _ => match UPDATE_NAMES.into_iter().find(|known| known.as_bytes() == name) {
                 Some(known) => UpdateRequest::parse(known, rest).map(Self::Update),
                 None => Err(wrong_arguments(name)),
@@ -366,7 +376,7 @@ pub(super) fn parse_expiry(text: &[u8]) -> Result<UnixMs, ParseError> {
     parse_number(text).map(UnixMs).ok_or_else(|| wrong_argument("time in Unix milliseconds", text))
 }
 
-fn parse_slot(text: &[u8]) -> Result<Slot, ParseError> {
+pub(super) fn parse_slot(text: &[u8]) -> Result<Slot, ParseError> {
     let number = parse_number(text).and_then(|number| u16::try_from(number).ok());
     number.and_then(Slot::new).ok_or_else(|| wrong_argument("slot", text))
 }

@@ -53,7 +53,7 @@ pub enum PeerReply {
         /// Where the next page begins; `None` if this is the last one.
         next: Option<u32>,
     },
-    /// Digests in the order of the slots or groups: an array of `DIGESTS`, the flush mark, and those. To RDIGEST.
+    /// Digests in the order of the slots or groups: an array of `DIGESTS`, the flush mark, and those. To RDIGEST and RSUMS.
     Digests {
         /// The newest FLUSHALL that the receiver knows of: who has missed it must not take what it dropped for lacking.
         flush_mark: Version,

@@ -6,10 +6,11 @@
 use bytes::Bytes;
 
 use super::message::{
-    ParseError, bulk_number, bulk_version, parse_nodes, parse_number, parse_position, shown_nodes, wrong_argument,
+    ParseError, bulk_number, bulk_version, parse_nodes, parse_number, parse_position, parse_slot, shown_nodes,
+    wrong_argument,
 };
 use crate::codec::reply;
-use crate::ring::{KeyPlace, NodeIndex, SLOT_COUNT};
+use crate::ring::{KeyPlace, NodeIndex, SLOT_COUNT, Slot};
 use crate::version::{VERSION_TEXT_BYTES, Version};
 
 /// Opens the array of an answer.
@@ -165,6 +166,16 @@ impl ScanStop {
     }
 }
 
+/// The list that [`parse_slots`] reads.
+pub(super) fn shown_slots(slots: &[Slot]) -> String {
+    let numbers: Vec<String> = slots.iter().map(|slot| slot.number().to_string()).collect();
+    numbers.join(",")
+}
+
+pub(super) fn parse_slots(text: &[u8]) -> Result<Vec<Slot>, ParseError> {
+    text.split(|&byte| byte == b',').map(parse_slot).collect()
+}
+
 fn parse_rest(position: &[u8], end: &[u8]) -> Result<ScanRest, ParseError> {
     let hash = parse_number(end).filter(|&end| end <= KeyPlace::HASHES);
     Ok(ScanRest { position: parse_position(position)?, end: hash.ok_or_else(|| wrong_argument("hash", end))? })
@@ -226,12 +237,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn questions_and_answers_survive_a_round_trip(question in questions(), answer in answers()) {
+        fn questions_and_answers_survive_a_round_trip(
+            question in questions(),
+            answer in answers(),
+            slots in prop::collection::vec(places().prop_map(KeyPlace::slot), 1..9),
+        ) {
             let (mut asked, mut answered) = (Vec::new(), Vec::new());
             PeerRequest::Scan(question.clone()).encode(&mut asked);
             PeerReply::Scan(answer.clone()).encode(&mut answered);
 
-            let asked = decode_requests(&asked).remove(0);
+            PeerRequest::Sums { slots: slots.clone() }.encode(&mut asked);
+            let [asked, sums] = decode_requests(&asked).try_into().unwrap();
+            prop_assert_eq!(PeerRequest::parse(&sums), Ok(PeerRequest::Sums { slots }));
             prop_assert_eq!(PeerRequest::parse(&asked), Ok(PeerRequest::Scan(question)));
             prop_assert_eq!(PeerReply::from_frame(decode_replies(&answered).remove(0)), Ok(PeerReply::Scan(answer)));
         }
@@ -252,6 +269,8 @@ mod tests {
             ("RSCAN 0 1 ten 0", "'ten' is not a number of keys"),
             ("RSCAN 0 1 10 x", "'x' is not a list of nodes"),
             ("RSCAN 0 1 10 0 x 5", "'x' is not a position"),
+            ("RSUMS 16384", "'16384' is not a slot"),
+            ("RSUMS 1,,2", "'' is not a slot"),
             ("RSCAN 0 1 10 0 5 562949953421313", "'562949953421313' is not a hash"),
         ] {
             assert_eq!(refusal(line), Err(text.to_owned()), "{line}");

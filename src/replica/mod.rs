@@ -222,6 +222,7 @@ impl Replica {
             }
             PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
             PeerRequest::Scan(question) => self.scan(&question, now).encode(out),
+            PeerRequest::Sums { slots } => self.sums(&slots, now).encode(out),
             PeerRequest::Clock if self.syncing.count() > 0 && !is_on(Mutation::SyncingCountsForFlush) => {
                 PeerReply::Syncing.encode(out);
             }

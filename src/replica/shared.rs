@@ -1,7 +1,7 @@
 //! The slots that this node and a peer both keep, and what they hold here: what the two compare.
 
 use super::Replica;
-use crate::peer::{Certainty, Digest, DigestScope};
+use crate::peer::{Certainty, Digest, DigestScope, PeerReply};
 use crate::ring::{HashRing, NodeIndex, SLOT_COUNT, Slot};
 use crate::store::SlotDigest;
 use crate::time::UnixMs;
@@ -62,6 +62,12 @@ impl Replica {
                 self.shared_group(peer, group).iter().map(|&slot| self.digest(slot, now)).collect()
             }
         }
+    }
+
+    /// What this node shows of some slots of its own.
+    pub(crate) fn sums(&self, slots: &[Slot], now: UnixMs) -> PeerReply {
+        let flush_mark = self.store.flush_mark();
+        PeerReply::Digests { flush_mark, digests: slots.iter().map(|&slot| self.digest(slot, now)).collect() }
     }
 
     /// The digest of one slot; one that is still syncing has none.

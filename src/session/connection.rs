@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::io::poll_read_buf;
@@ -75,6 +75,14 @@ impl Connection {
             }
         })
         .await
+    }
+
+    /// Ends once the client has closed its side; what it has sent before stays where it is.
+    pub(super) async fn left(&self) {
+        while !self.socket.ready(Interest::READABLE).await.is_ok_and(Ready::is_read_closed) {
+            // Bytes that nobody reads now: they would be reported again at once.
+            tokio::time::sleep(LINGER).await;
+        }
     }
 
     /// Sends all of `out`; waits while the client does not take it, as long as `limits` allow if there are any, but not

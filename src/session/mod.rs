@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
 use crate::command::{
     self, Client, ClusterWide, Flow, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics, Turn,
+    WaitOrder,
 };
 use crate::peer::INTRODUCTION_COMMAND;
 use crate::ring::NodeIndex;
@@ -91,6 +92,8 @@ enum TurnEnd {
     Await(ClusterWide),
     /// Clients are to wait.
     Paused,
+    /// Other replicas have to be waited for.
+    Wait(WaitOrder),
     /// Nothing more is to be served.
     Close,
 }
@@ -193,7 +196,7 @@ impl<'a> Session<'a> {
             match end {
                 TurnEnd::Drained | TurnEnd::Close => return Ok(end),
                 // Long work of one client lets the others have their turn in between.
-                TurnEnd::Busy | TurnEnd::Await(_) => tokio::task::yield_now().await,
+                TurnEnd::Busy | TurnEnd::Await(_) | TurnEnd::Wait(_) => tokio::task::yield_now().await,
                 TurnEnd::Paused => tokio::select! {
                     () = self.server.pause.over(&self.server.store.replica.wall) => {}
                     () = killed.cancelled() => return Ok(TurnEnd::Close),
@@ -231,6 +234,8 @@ impl<'a> Session<'a> {
         if let TurnEnd::Await(request) = end {
             self.ask_cluster(request).await;
             end = TurnEnd::Busy;
+        } else if let TurnEnd::Wait(order) = end {
+            end = self.wait(order, killed).await;
         }
         let out = std::mem::take(&mut self.turn.out);
         Statistics::add(&self.server.statistics.output_bytes, out.len());
@@ -282,6 +287,16 @@ impl<'a> Session<'a> {
     /// Whether a pause that makes `scope` wait makes this wait, too. What was begun goes on.
     fn has_to_wait(&self, scope: PauseScope, request: &Request, from: usize) -> bool {
         from == 0 && self.state.peer.is_none() && scope.holds(request)
+    }
+
+    /// Waits for other replicas, perhaps for ever: until the client leaves or is killed.
+    async fn wait(&mut self, order: WaitOrder, killed: &CancellationToken) -> TurnEnd {
+        tokio::select! {
+            biased;
+            () = command::wait(self.server, order, &mut self.turn) => TurnEnd::Busy,
+            () = killed.cancelled() => TurnEnd::Close,
+            () = self.connection.left() => TurnEnd::Close,
+        }
     }
 
     /// Dispatches commands until none is left or the turn has to end.
@@ -340,6 +355,7 @@ impl<'a> Session<'a> {
                     self.awaiting = Some(request);
                     break TurnEnd::Await(wanted);
                 }
+                Flow::Wait(order) => break TurnEnd::Wait(order),
                 Flow::Close => break TurnEnd::Close,
             }
         };

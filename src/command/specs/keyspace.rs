@@ -27,4 +27,12 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .flags(Flags::READONLY)
         .also_in(Categories::KEYSPACE)
         .tips(&["nondeterministic_output"]),
+    CommandSpec::new(CommandId::Wait, "wait", 3, "Waits until other replicas hold what this connection has written.")
+        .filed(Group::Generic, "3.0.0", "O(N), N being the number of slots written to")
+        .flags(Flags::NOSCRIPT)
+        .also_in(Categories::CONNECTION)
+        .arguments(&[
+            Argument::new("numreplicas", ArgumentKind::Integer),
+            Argument::new("timeout", ArgumentKind::Integer),
+        ]),
 ];
