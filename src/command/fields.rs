@@ -1,4 +1,7 @@
 //! Integers of any width at any bit of a value: what BITFIELD and `BITFIELD_RO` read and write.
+//!
+//! One thing differs from Redis 7: where `OVERFLOW SAT` meets a SET of a signed field to a number close to -2^63, Redis'
+//! own comparison overflows and it writes the largest number that the field can hold. Here it is the smallest.
 
 use crate::codec::reply;
 use crate::command::bits::offset_within;

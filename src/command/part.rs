@@ -153,6 +153,7 @@ impl From<Mistake> for CommandError {
 #[cfg(test)]
 mod tests {
     use super::super::testing::Bench;
+    use super::super::{Flow, ask_cluster};
 
     const SYNTAX: &str = "-ERR syntax error\r\n";
     const NOT_AN_INTEGER: &str = "-ERR value is not an integer or out of range\r\n";
@@ -219,6 +220,18 @@ mod tests {
             ("BITCOUNT b -5 -3 foo", SYNTAX),
             ("BITCOUNT b 3 a", NOT_AN_INTEGER),
         ]);
+    }
+
+    #[tokio::test]
+    async fn fields_of_a_key_on_other_nodes_are_read_together() {
+        let request = "BITFIELD_RO k GET u8 0 GET u8 8";
+        let Flow::Await(order) = Bench::three_nodes().ask_for(request).1 else { panic!("answered without a replica") };
+        let mut bench = Bench::single_node();
+        bench.ask("SET k ab");
+        let mut out = Vec::new();
+        ask_cluster(&bench.server, &bench.state, order, &mut out).await;
+        assert_eq!(out, b"*2\r\n:97\r\n:98\r\n");
+        assert_eq!(bench.ask(request).as_bytes(), out);
     }
 
     #[test]

@@ -70,6 +70,8 @@ mod tests {
             ("BITFIELD k OVERFLOW FAIL SET u8 0 300 GET u8 0", "*2\r\n$-1\r\n:255\r\n"),
             ("BITFIELD k OVERFLOW SAT SET i8 0 300 GET i8 0", "*2\r\n:-1\r\n:127\r\n"),
             ("BITFIELD k OVERFLOW SAT INCRBY i8 0 -300 GET i8 0", "*2\r\n:-128\r\n:-128\r\n"),
+            // Redis' own overflows here: it has 127.
+            ("BITFIELD k OVERFLOW SAT SET i8 0 -9223372036854775808 GET i8 0", "*2\r\n:-128\r\n:-128\r\n"),
             ("BITFIELD k OVERFLOW fail INCRBY i8 0 -1 OVERFLOW wrap INCRBY i8 0 -1", "*2\r\n$-1\r\n:127\r\n"),
             ("BITFIELD k SET i64 0 9223372036854775807", "*1\r\n:9151314442816847872\r\n"),
             ("BITFIELD k INCRBY i64 0 1", "*1\r\n:-9223372036854775808\r\n"),
