@@ -19,7 +19,7 @@ use super::moves::Move;
 use super::reading::{Reading, TimeUnit};
 use super::scan::{Pattern, ScanOrder};
 use super::server::Server;
-use super::spec::{CommandId, CommandSpec, Flags};
+use super::spec::{CommandId, CommandSpec};
 use super::turn::Turn;
 use super::wait::WaitOrder;
 use super::watch::error_code;
@@ -89,6 +89,7 @@ pub(crate) struct Order<'a> {
 }
 
 /// Serves one request of `client`, on from where it was left if it was begun in an earlier turn.
+#[inline]
 pub(crate) fn dispatch(
     server: &Server,
     client: &Arc<Client>,
@@ -108,6 +109,38 @@ pub(crate) fn dispatch(
         return refuse(&CommandError::AuthenticationRequired, turn);
     }
     if !spec.plain && spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
+    if !spec.plain || from > 0 || server.watch.monitors.any() {
+        return dispatch_closely(spec, server, client, state, order, now, turn);
+    }
+    state.last_command = spec.name;
+    turn.meter.begin(spec);
+    let reply_at = turn.out.len();
+    let flow = match (Context { server, client, state, request, slot, from, now, turn }).run(spec) {
+        Ok(flow) => flow,
+        Err(error) => refuse(&error, turn),
+    };
+    if turn.out.get(reply_at) == Some(&b'-') {
+        fail(spec, server, turn, reply_at);
+    }
+    if flow != Flow::Next {
+        account(&flow, None, turn);
+    }
+    flow
+}
+
+/// As [`dispatch`], for commands that may take long, go on from an earlier turn, or are watched by a monitor.
+#[inline(never)]
+fn dispatch_closely(
+    spec: &'static CommandSpec,
+    server: &Server,
+    client: &Arc<Client>,
+    state: &mut connection::State,
+    order: Order<'_>,
+    now: UnixMs,
+    turn: &mut Turn,
+) -> Flow {
+    let Order { request, slot, from } = order;
+    if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
         return reject(&CommandError::TooLong(spec.name), Some(spec), server, request, turn);
     }
     let is_watched = server.watch.monitors.any();
@@ -116,24 +149,22 @@ pub(crate) fn dispatch(
     }
     state.last_command = spec.name;
     turn.meter.begin(spec);
-    let began = (!spec.plain || from > 0).then(Instant::now);
+    let is_internal = spec.is_internal();
+    let began = (!is_internal).then(Instant::now);
     let reply_at = turn.out.len();
     let mut context = Context { server, client, state, request, slot, from, now, turn };
-    let served = match spec.flags.contains(Flags::INTERNAL) {
+    let served = match is_internal {
         true => peering::dispatch(&mut context, spec),
-        false => context
-            .run(spec)
-            .map(|flow| if !spec.plain && flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow }),
+        false => {
+            context.run(spec).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
+        }
     };
     let flow = served.unwrap_or_else(|error| refuse(&error, turn));
     if turn.out.get(reply_at) == Some(&b'-') {
-        server.watch.failed(spec.id, error_code(&turn.out[reply_at..]));
+        fail(spec, server, turn, reply_at);
     }
     if is_watched && from == 0 && flow != Flow::Barrier {
         monitor::show(server, client, spec, request);
-    }
-    if flow == Flow::Next && began.is_none() {
-        return Flow::Next;
     }
     let own = began.map(|began| began.elapsed());
     if account(&flow, own, turn).is_some_and(|took| slowlog::log_if_slow(server, client, (spec, request), 0, took)) {
@@ -143,6 +174,7 @@ pub(crate) fn dispatch(
 }
 
 /// Accounts for a command that is not simply done, or was timed alone. Returns what one that is done took.
+#[inline(never)]
 fn account(flow: &Flow, own: Option<Duration>, turn: &mut Turn) -> Option<Duration> {
     match flow {
         Flow::Barrier | Flow::Await(_) | Flow::Wait(_) => turn.meter.take_back(),
@@ -152,6 +184,13 @@ fn account(flow: &Flow, own: Option<Duration>, turn: &mut Turn) -> Option<Durati
     None
 }
 
+/// Counts a command whose reply, at `reply_at`, is an error.
+#[cold]
+#[inline(never)]
+fn fail(spec: &CommandSpec, server: &Server, turn: &Turn, reply_at: usize) {
+    server.watch.failed(spec.id, error_code(&turn.out[reply_at..]));
+}
+
 /// Whether a line that begins with `word` can only come from an HTTP client, as Redis tells, too. (`GET` is ours.)
 fn is_http(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:")
@@ -159,6 +198,7 @@ fn is_http(word: &[u8]) -> bool {
 
 /// Answers a command that does not even begin; `spec` is its description, if there is one.
 #[cold]
+#[inline(never)]
 fn reject(
     error: &CommandError,
     spec: Option<&CommandSpec>,
@@ -196,6 +236,8 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Compiled apart, so that what is around it fits into the session's loop.
+    #[inline(never)]
     fn run(&mut self, spec: &'static CommandSpec) -> Result<Flow, CommandError> {
         use CommandId as Id;
         match spec.id {

@@ -47,6 +47,7 @@ pub(super) fn allows(state: &State, spec: &CommandSpec) -> Result<(), CommandErr
 
 /// Shows a request of `client` to all monitors.
 #[cold]
+#[inline(never)]
 pub(super) fn show(server: &Server, client: &Client, spec: &CommandSpec, request: &Request) {
     if !(spec.flags.contains(Flags::ADMIN) || spec.is_internal()) {
         let now_micros = server.store.replica.wall.now_micros();

@@ -21,6 +21,7 @@ use super::spec::CommandSpec;
 const COUNT: usize = 10;
 
 /// Logs a request of `client` that shared its turn with `others`, if it was slow. Returns whether it was.
+#[inline]
 pub(crate) fn log_if_slow(
     server: &Server,
     client: &Client,
@@ -29,10 +30,18 @@ pub(crate) fn log_if_slow(
     took: Duration,
 ) -> bool {
     let is_slow = server.watch.slow_log.is_slow(took);
-    if is_slow && !spec.is_internal() {
-        server.watch.slow_log.add((spec, request), others, client, took, server.store.replica.wall.now());
+    if is_slow {
+        log(server, client, (spec, request), others, took);
     }
     is_slow
+}
+
+#[cold]
+#[inline(never)]
+fn log(server: &Server, client: &Client, (spec, request): (&CommandSpec, &Request), others: u64, took: Duration) {
+    if !spec.is_internal() {
+        server.watch.slow_log.add((spec, request), others, client, took, server.store.replica.wall.now());
+    }
 }
 
 /// SLOWLOG GET: the last ten, or so many, or with -1 all.
@@ -90,7 +99,7 @@ mod tests {
 
     // The answers were read off redis-server 7.0.15.
 
-    fn log(bench: &Bench, line: &str, millis: u64) -> bool {
+    fn log_slow(bench: &Bench, line: &str, millis: u64) -> bool {
         let request = request(line);
         let spec = table::resolve(request.args()).unwrap();
         log_if_slow(&bench.server, &bench.client, (spec, &request), 0, Duration::from_millis(millis))
@@ -100,8 +109,8 @@ mod tests {
     fn an_entry_tells_what_was_slow_when_how_long_and_for_whom() {
         let mut bench = Bench::single_node();
         bench.ask("CLIENT SETNAME fred");
-        assert!(!log(&bench, "GET fast", 9));
-        assert!(log(&bench, "GET slow", 12));
+        assert!(!log_slow(&bench, "GET fast", 9));
+        assert!(log_slow(&bench, "GET slow", 12));
         let answer = bench.ask("SLOWLOG GET");
         let (start, rest) = answer.split_once("*2\r\n").unwrap();
         let fields: Vec<&str> = start.lines().collect();
@@ -114,7 +123,7 @@ mod tests {
         let mut bench = Bench::single_node();
         bench.server.watch.slow_log.set_len_max(12);
         for number in 0..20 {
-            log(&bench, &format!("GET k{number}"), 10);
+            log_slow(&bench, &format!("GET k{number}"), 10);
         }
         assert_eq!(bench.ask("SLOWLOG LEN"), ":12\r\n");
         for (request, entries) in
@@ -126,7 +135,7 @@ mod tests {
         assert!(bench.ask("SLOWLOG GET 1").starts_with("*1\r\n*6\r\n:19\r\n"));
         assert_eq!(bench.ask("SLOWLOG RESET"), "+OK\r\n");
         assert_eq!(bench.ask("SLOWLOG GET"), "*0\r\n");
-        log(&bench, "GET k", 10);
+        log_slow(&bench, "GET k", 10);
         assert!(bench.ask("SLOWLOG GET 1").starts_with("*1\r\n*6\r\n:20\r\n"), "ids go on");
     }
 
@@ -134,7 +143,7 @@ mod tests {
     fn a_log_without_room_keeps_nothing() {
         let mut bench = Bench::single_node();
         bench.server.watch.slow_log.set_len_max(0);
-        log(&bench, "GET k", 10);
+        log_slow(&bench, "GET k", 10);
         assert_eq!(bench.ask("SLOWLOG LEN"), ":0\r\n");
     }
 

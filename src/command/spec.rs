@@ -293,7 +293,7 @@ pub struct CommandSpec {
     /// Its documented arguments.
     pub arguments: &'static [Argument],
     /// Whether a call is too short to be timed alone: reading the clock costs a tenth of a plain SET. These are what
-    /// Redis calls fast, SET, and what peers ask.
+    /// Redis calls fast, and SET.
     pub plain: bool,
     /// What a container contains.
     pub subcommands: &'static [CommandSpec],
@@ -363,7 +363,7 @@ impl CommandSpec {
     }
 
     pub(super) const fn flags(self, flags: Flags) -> Self {
-        let plain = flags.contains(Flags::FAST) || flags.contains(Flags::INTERNAL) || matches!(self.id, CommandId::Set);
+        let plain = flags.contains(Flags::FAST) || matches!(self.id, CommandId::Set);
         Self { flags, plain, ..self }
     }
 

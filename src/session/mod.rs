@@ -249,12 +249,14 @@ impl<'a> Session<'a> {
 
     /// Adds the turn to the node's statistics, and to the slow log if it was slow. A command that was alone in its turn
     /// took all the time; the commands of a pipeline share what none of them took alone.
+    #[inline(never)]
     fn settle_turn(&mut self, began: Instant) {
         let meter = &mut self.turn.meter;
-        let (commands, kept) = (meter.commands(), meter.take_kept());
+        let commands = meter.commands();
         if commands == 0 {
             return;
         }
+        let kept = meter.take_kept();
         let elapsed = began.elapsed();
         let shared = meter.settle(elapsed, &self.server.watch);
         if let Some((request, spec)) = kept {
@@ -300,6 +302,9 @@ impl<'a> Session<'a> {
     }
 
     /// Dispatches commands until none is left or the turn has to end.
+    /// Dispatches commands until none is left or the turn has to end. The hottest loop of all, so it is compiled apart
+    /// from the state machine around it, with [`command::dispatch`] in it.
+    #[inline(never)]
     fn fill_turn(&mut self) -> TurnEnd {
         let now = self.server.store.replica.wall.now();
         let (mut served, pause) = (0, self.server.pause.scope());

@@ -68,6 +68,7 @@ impl Meter {
         self.run += 1;
     }
 
+    #[inline(never)]
     fn end_run(&mut self) {
         let (command, run) = (self.current.id, std::mem::take(&mut self.run));
         match self.earlier.iter_mut().find(|(other, _)| *other == command) {
@@ -107,9 +108,14 @@ impl Meter {
     #[inline]
     pub(crate) fn keep(&mut self, request: Request) {
         if request.frame_len() > self.kept_bytes {
-            self.kept_bytes = request.frame_len();
-            self.kept = Some((request, self.current));
+            self.keep_instead(request);
         }
+    }
+
+    #[inline(never)]
+    fn keep_instead(&mut self, request: Request) {
+        self.kept_bytes = request.frame_len();
+        self.kept = Some((request, self.current));
     }
 
     /// A request of so many bytes is not to be kept: it was not served, or it is logged already.
@@ -130,9 +136,6 @@ impl Meter {
 
     /// How many commands this turn has had.
     pub(crate) fn commands(&self) -> u64 {
-        if self.is_uniform() {
-            return self.run;
-        }
         let in_runs = self.run + self.earlier.iter().map(|(_, count)| count).sum::<u64>();
         in_runs + self.alone.len() as u64 + u64::from(self.begun.is_some())
     }
