@@ -165,8 +165,12 @@ pub(super) async fn serve_random_key(
     out: &mut Vec<u8>,
 ) -> Result<(), QuorumError> {
     // Each state of this kind is seeded anew.
-    let chance = RandomState::new();
-    match store.random_key([chance.hash_one(0), chance.hash_one(1)]).await? {
+    let (chance, mut draws) = (RandomState::new(), 0_u64);
+    let draw = move || {
+        draws += 1;
+        chance.hash_one(draws)
+    };
+    match store.random_key(draw).await? {
         Some(key) => reply::bulk(out, &key),
         None => reply::null(out, protocol),
     }

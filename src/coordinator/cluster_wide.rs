@@ -114,7 +114,11 @@ impl ConsistentHashingKvStore {
     }
 
     /// Asks these nodes the same, all at once; `None` where no answer came. This node itself is passed over.
-    async fn ask_all(&self, request: &PeerRequest<'_>, nodes: &[NodeIndex]) -> BTreeMap<NodeIndex, Option<PeerReply>> {
+    pub(super) async fn ask_all(
+        &self,
+        request: &PeerRequest<'_>,
+        nodes: &[NodeIndex],
+    ) -> BTreeMap<NodeIndex, Option<PeerReply>> {
         let exchanges: Vec<_> = nodes
             .iter()
             .filter(|&&node| node != self.replica.index)
@@ -141,7 +145,7 @@ impl ConsistentHashingKvStore {
     }
 
     /// Why not every slot has a replica among `alive`, if so.
-    fn uncovered(&self, alive: &[NodeIndex]) -> Option<String> {
+    pub(super) fn uncovered(&self, alive: &[NodeIndex]) -> Option<String> {
         Slot::all()
             .find(|&slot| !self.replica.ring.preference_list(slot).iter().any(|node| alive.contains(node)))
             .map(|slot| format!("no replica of slot {} can be reached", slot.number()))

@@ -15,6 +15,7 @@ mod open_writes;
 mod outbox;
 mod prepare;
 mod quorum;
+mod random_key;
 mod read;
 mod read_repair;
 mod roster;

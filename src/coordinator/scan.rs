@@ -1,11 +1,9 @@
-//! Walking through the keys of the whole cluster: SCAN, KEYS and RANDOMKEY.
+//! Walking through the keys of the whole cluster: SCAN and KEYS.
 //!
 //! All keys stand in one order that every node knows ([`KeyPlace`]), so a cursor is a place in it. Nobody remembers a walk,
 //! any node can go on with it, and a key that stays is passed however many others come and go. One question to each
 //! node goes as far as its share of keys takes it (`replica/scan.rs`), and what they told is merged as far as all of
 //! them have come (`scan_pages.rs`). Whoever does not answer is left out of the next attempt.
-
-use bytes::Bytes;
 
 use super::scan_pages::{ScanPart, ScanRange, ScannedKeys, is_enough, merge, share, uncovered};
 use super::{ConsistentHashingKvStore, QuorumError};
@@ -19,9 +17,6 @@ const ATTEMPTS_MAX: usize = 3;
 const PAGES_MAX: usize = 16;
 /// Keys that are asked for at once by those who want all of them.
 const WALK_KEYS: usize = 4096;
-/// Keys among which a random one is chosen: neighbours, beginning at a random place. If there are fewer keys each is as
-/// likely as any other, and otherwise nearly so: a key behind a wide gap is in more of such rows.
-const RANDOM_KEYS: usize = 64;
 
 /// A node whose answers are being put together.
 struct Teller {
@@ -73,36 +68,6 @@ impl ConsistentHashingKvStore {
                 None => return Ok(()),
             }
         }
-    }
-
-    /// A key of the cluster, by two random numbers; `None` if there is none.
-    ///
-    /// # Errors
-    /// [`QuorumError::TooFewForRead`] if N-W+1 replicas of some slot on the way cannot be heard.
-    pub async fn random_key(&self, draws: [u64; 2]) -> Result<Option<Bytes>, QuorumError> {
-        let start = KeyPlace::from_cursor(draws[0] >> 1).unwrap_or(KeyPlace::FIRST);
-        let mut row = self.row(ScanRange::ALL.from(start)).await?;
-        if row.len() < RANDOM_KEYS {
-            let around = self.row(ScanRange::ALL).await?;
-            row.extend(around.into_iter().take_while(|key| KeyPlace::of_key(key) < start));
-        }
-        let count = row.len() as u64;
-        let chosen = if count > 0 { draws[1] % count } else { 0 };
-        Ok(row.into_iter().nth(usize::try_from(chosen).unwrap_or_default()))
-    }
-
-    /// The first keys of a range: [`RANDOM_KEYS`] or more, if there are so many.
-    async fn row(&self, mut range: ScanRange) -> Result<Vec<Bytes>, QuorumError> {
-        let mut row = Vec::new();
-        while row.len() < RANDOM_KEYS {
-            let page = self.scan_page(range, RANDOM_KEYS).await?;
-            row.extend(page.keys);
-            match page.next {
-                Some(next) => range = range.from(next),
-                None => break,
-            }
-        }
-        Ok(row)
     }
 
     /// The keys from the beginning of a range on, as far as one question to each node takes.

@@ -73,8 +73,16 @@ pub enum PeerRequest<'a> {
         /// The nodes that the sender can reach, itself included. Empty: the receiver counts nothing.
         alive: Vec<NodeIndex>,
     },
-    /// SCAN, KEYS and RANDOMKEY ask for keys: `RSCAN place until-slot count node[,node..] [position end]`.
+    /// SCAN and KEYS ask for keys: `RSCAN place until-slot count node[,node..] [position end]`.
     Scan(ScanQuestion),
+    /// RANDOMKEY asks for a random key of those that the receiver counts, as [`Count`](Self::Count) does:
+    /// `RPICK number number node[,node..]`. Answered with one key or none, whatever its version.
+    Pick {
+        /// Random numbers: they choose the slot and the key.
+        draws: [u64; 2],
+        /// The nodes that the sender can reach, itself included.
+        nodes: Vec<NodeIndex>,
+    },
     /// WAIT compares what replicas show of some slots, all of which the receiver keeps: `RSUMS slot[,slot..]`.
     Sums {
         /// The slots.
@@ -116,6 +124,9 @@ pub enum ParseError {
 const NAMES: [&str; 20] = [
     "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
     "RHELLO", "RSCAN", "RSUMS", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
+const NAMES: [&str; 16] = [
+    "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
+    "RHELLO", "RSCAN", "RSUMS", "RPICK",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
@@ -167,13 +178,11 @@ impl<'a> PeerRequest<'a> {
             Self::Digest(scope) => encode_digest(*scope, out),
             Self::Count { alive } => {
                 out.extend_from_slice(b"*2\r\n$6\r\nRCOUNT\r\n");
-                reply::bulk(out, shown_nodes(alive).as_bytes());
+                reply::bulk(out, scan::shown_nodes(alive).as_bytes());
             }
             Self::Scan(question) => question.encode(out),
-            Self::Sums { slots } => {
-                out.extend_from_slice(b"*2\r\n$5\r\nRSUMS\r\n");
-                reply::bulk(out, scan::shown_slots(slots).as_bytes());
-            }
+            Self::Pick { draws, nodes } => scan::encode_pick(*draws, nodes, out),
+            Self::Sums { slots } => scan::encode_sums(slots, out),
             Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
             Self::Beat => out.extend_from_slice(b"*1\r\n$5\r\nRBEAT\r\n"),
             Self::Update(request) => request.encode(out),
@@ -219,11 +228,12 @@ impl<'a> PeerRequest<'a> {
             (b"RDIGEST", []) => Ok(Self::Digest(DigestScope::All)),
             (b"RDIGEST", [b"groups"]) => Ok(Self::Digest(DigestScope::Groups)),
             (b"RDIGEST", [b"group", number]) => Ok(Self::Digest(DigestScope::Group(parse_group(number)?))),
-            (b"RCOUNT", [alive]) => Ok(Self::Count { alive: parse_nodes(alive)? }),
+            (b"RCOUNT", [alive]) => Ok(Self::Count { alive: scan::parse_nodes(alive)? }),
             (b"RCLOCK", []) => Ok(Self::Clock),
             (b"RBEAT", []) => Ok(Self::Beat),
             (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
             (b"RSCAN", args) => ScanQuestion::parse(args).unwrap_or_else(|| Err(wrong_arguments(name))).map(Self::Scan),
+            (b"RPICK", [slot, key, nodes]) => scan::parse_pick([slot, key], nodes),
             (b"RSUMS", [slots]) => Ok(Self::Sums { slots: scan::parse_slots(slots)? }),
             _ => match UPDATE_NAMES.into_iter().find(|known| known.as_bytes() == name) {
                 Some(known) => UpdateRequest::parse(known, rest).map(Self::Update),
@@ -389,23 +399,6 @@ pub(super) fn parse_position(text: &[u8]) -> Result<u32, ParseError> {
 fn parse_group(text: &[u8]) -> Result<u8, ParseError> {
     let number = parse_number(text).and_then(|number| u8::try_from(number).ok());
     number.filter(|&number| number < DigestScope::GROUPS).ok_or_else(|| wrong_argument("group of slots", text))
-}
-
-/// The list that [`parse_nodes`] reads.
-pub(super) fn shown_nodes(nodes: &[NodeIndex]) -> String {
-    let names: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
-    names.join(",")
-}
-
-pub(super) fn parse_nodes(text: &[u8]) -> Result<Vec<NodeIndex>, ParseError> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let node = |text: &[u8]| parse_number(text).and_then(|number| u16::try_from(number).ok()).map(NodeIndex);
-    text.split(|&byte| byte == b',')
-        .map(node)
-        .collect::<Option<_>>()
-        .ok_or_else(|| wrong_argument("list of nodes", text))
 }
 
 /// Reads a start number; `None` if it does not fit into the bits that a version has for it.

@@ -1,4 +1,4 @@
-//! RSCAN: SCAN, KEYS and RANDOMKEY ask a node for the keys that it answers for, from a place on.
+//! RSCAN: SCAN and KEYS ask a node for the keys that it answers for, from a place on. Also RPICK and RSUMS.
 //!
 //! One question goes through many slots, for most may be empty, and asks of each only those replicas whose word counts:
 //! the sender names the nodes within its reach, so that each of them knows for which slots it is one of the first.
@@ -6,8 +6,7 @@
 use bytes::Bytes;
 
 use super::message::{
-    ParseError, bulk_number, bulk_version, parse_nodes, parse_number, parse_position, parse_slot, shown_nodes,
-    wrong_argument,
+    ParseError, PeerRequest, bulk_number, bulk_version, parse_number, parse_position, parse_slot, wrong_argument,
 };
 use crate::codec::reply;
 use crate::ring::{KeyPlace, NodeIndex, SLOT_COUNT, Slot};
@@ -166,14 +165,45 @@ impl ScanStop {
     }
 }
 
-/// The list that [`parse_slots`] reads.
-pub(super) fn shown_slots(slots: &[Slot]) -> String {
+pub(super) fn encode_pick(draws: [u64; 2], nodes: &[NodeIndex], out: &mut Vec<u8>) {
+    reply::array(out, 4);
+    reply::bulk(out, b"RPICK");
+    for draw in draws {
+        bulk_number(draw, out);
+    }
+    reply::bulk(out, shown_nodes(nodes).as_bytes());
+}
+
+pub(super) fn parse_pick(draws: [&[u8]; 2], nodes: &[u8]) -> Result<PeerRequest<'static>, ParseError> {
+    let draw = |text| parse_number(text).ok_or_else(|| wrong_argument("random number", text));
+    Ok(PeerRequest::Pick { draws: [draw(draws[0])?, draw(draws[1])?], nodes: parse_nodes(nodes)? })
+}
+
+pub(super) fn encode_sums(slots: &[Slot], out: &mut Vec<u8>) {
     let numbers: Vec<String> = slots.iter().map(|slot| slot.number().to_string()).collect();
-    numbers.join(",")
+    out.extend_from_slice(b"*2\r\n$5\r\nRSUMS\r\n");
+    reply::bulk(out, numbers.join(",").as_bytes());
 }
 
 pub(super) fn parse_slots(text: &[u8]) -> Result<Vec<Slot>, ParseError> {
     text.split(|&byte| byte == b',').map(parse_slot).collect()
+}
+
+/// The list that [`parse_nodes`] reads.
+pub(super) fn shown_nodes(nodes: &[NodeIndex]) -> String {
+    let names: Vec<String> = nodes.iter().map(|node| node.0.to_string()).collect();
+    names.join(",")
+}
+
+pub(super) fn parse_nodes(text: &[u8]) -> Result<Vec<NodeIndex>, ParseError> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let node = |text: &[u8]| parse_number(text).and_then(|number| u16::try_from(number).ok()).map(NodeIndex);
+    text.split(|&byte| byte == b',')
+        .map(node)
+        .collect::<Option<_>>()
+        .ok_or_else(|| wrong_argument("list of nodes", text))
 }
 
 fn parse_rest(position: &[u8], end: &[u8]) -> Result<ScanRest, ParseError> {
@@ -199,8 +229,8 @@ fn parse_count(text: &[u8]) -> Result<usize, ParseError> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::PeerReply;
     use super::super::testing::{decode_replies, decode_requests, versions};
-    use super::super::{PeerReply, PeerRequest};
     use super::*;
 
     fn rests() -> impl Strategy<Value = Option<ScanRest>> {
@@ -241,13 +271,17 @@ mod tests {
             question in questions(),
             answer in answers(),
             slots in prop::collection::vec(places().prop_map(KeyPlace::slot), 1..9),
+            draws in any::<[u64; 2]>(),
         ) {
             let (mut asked, mut answered) = (Vec::new(), Vec::new());
             PeerRequest::Scan(question.clone()).encode(&mut asked);
             PeerReply::Scan(answer.clone()).encode(&mut answered);
 
             PeerRequest::Sums { slots: slots.clone() }.encode(&mut asked);
-            let [asked, sums] = decode_requests(&asked).try_into().unwrap();
+            let pick = PeerRequest::Pick { draws, nodes: question.nodes.clone() };
+            pick.encode(&mut asked);
+            let [asked, sums, picked] = decode_requests(&asked).try_into().unwrap();
+            prop_assert_eq!(PeerRequest::parse(&picked), Ok(pick));
             prop_assert_eq!(PeerRequest::parse(&sums), Ok(PeerRequest::Sums { slots }));
             prop_assert_eq!(PeerRequest::parse(&asked), Ok(PeerRequest::Scan(question)));
             prop_assert_eq!(PeerReply::from_frame(decode_replies(&answered).remove(0)), Ok(PeerReply::Scan(answer)));
@@ -269,6 +303,7 @@ mod tests {
             ("RSCAN 0 1 ten 0", "'ten' is not a number of keys"),
             ("RSCAN 0 1 10 x", "'x' is not a list of nodes"),
             ("RSCAN 0 1 10 0 x 5", "'x' is not a position"),
+            ("RPICK 1 x 0", "'x' is not a random number"),
             ("RSUMS 16384", "'16384' is not a slot"),
             ("RSUMS 1,,2", "'' is not a slot"),
             ("RSCAN 0 1 10 0 5 562949953421313", "'562949953421313' is not a hash"),

@@ -185,15 +185,21 @@ impl Replica {
     /// Live keys in those slots whose first replica among `alive` is this node: the share of this node in a count of
     /// the whole cluster that counts every key once.
     pub(crate) fn count_keys(&self, alive: &[NodeIndex]) -> u64 {
+        self.counted_slots(alive).map(|slot| self.store.live_keys(slot) as u64).sum()
+    }
+
+    /// The slots whose first replica among `alive` is this node.
+    fn counted_slots(&self, alive: &[NodeIndex]) -> impl Iterator<Item = Slot> {
         let mut is_alive = vec![false; self.config.nodes.len()];
         for node in alive {
             if let Some(flag) = is_alive.get_mut(node.as_usize()) {
                 *flag = true;
             }
         }
-        let first =
-            |slot: &Slot| self.ring.preference_list(*slot).iter().find(|node| is_alive[node.as_usize()]).copied();
-        Slot::all().filter(|slot| first(slot) == Some(self.index)).map(|slot| self.store.live_keys(slot) as u64).sum()
+        Slot::all().filter(move |slot| {
+            let first = self.ring.preference_list(*slot).iter().find(|node| is_alive[node.as_usize()]).copied();
+            first == Some(self.index)
+        })
     }
 
     /// Serves one request of the peer `from`; the reply is appended to `out`.
@@ -222,6 +228,7 @@ impl Replica {
             }
             PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
             PeerRequest::Scan(question) => self.scan(&question, now).encode(out),
+            PeerRequest::Pick { draws, nodes } => self.pick_for_peer(draws, &nodes, now).encode(out),
             PeerRequest::Sums { slots } => self.sums(&slots, now).encode(out),
             PeerRequest::Clock if self.syncing.count() > 0 && !is_on(Mutation::SyncingCountsForFlush) => {
                 PeerReply::Syncing.encode(out);

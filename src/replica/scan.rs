@@ -1,10 +1,13 @@
 //! A node's share of SCAN: the keys of those slots for which the asker counts on it.
 
+use bytes::Bytes;
+
 use super::Replica;
 use crate::peer::{PeerReply, ScanAnswer, ScanQuestion, ScanRest, ScanStop, ScannedKey};
 use crate::ring::{KeyPlace, NodeIndex, SLOT_COUNT, Slot};
 use crate::store::{self, RECORDS_PER_CALL};
 use crate::time::UnixMs;
+use crate::version::Version;
 
 /// A look at an empty slot costs as much as looking at so many records.
 const RECORDS_PER_SLOT: usize = 8;
@@ -59,6 +62,28 @@ impl Replica {
             }
         }
         PeerReply::Scan(answer)
+    }
+
+    /// A random key of those slots that this node counts if `nodes` are within reach: each key is about as likely as any
+    /// other. `None` if none was hit.
+    pub(crate) fn pick(&self, [slot_draw, key_draw]: [u64; 2], nodes: &[NodeIndex], now: UnixMs) -> Option<Bytes> {
+        let mut left = slot_draw.checked_rem(self.count_keys(nodes))?;
+        let mut counted = self.counted_slots(nodes);
+        let hit = counted.find(|&slot| {
+            let count = self.store.live_keys(slot) as u64;
+            let is_hit = left < count;
+            left = left.saturating_sub(count);
+            is_hit
+        });
+        self.store.pick(hit?, key_draw, now)
+    }
+
+    /// What a peer is told that asks for a random key.
+    pub(super) fn pick_for_peer(&self, draws: [u64; 2], nodes: &[NodeIndex], now: UnixMs) -> PeerReply {
+        let key = self.pick(draws, nodes, now);
+        let told = |key| ScannedKey { key, version: Version::default(), is_gone: false };
+        let flush_mark = self.store.flush_mark();
+        PeerReply::Scan(ScanAnswer { flush_mark, stop: None, keys: key.into_iter().map(told).collect() })
     }
 
     /// Whether this node is among the first N-W+1 replicas of a slot that are among `nodes`.

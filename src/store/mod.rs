@@ -24,6 +24,7 @@ mod open;
 mod outcome;
 mod pending;
 mod promise;
+mod pick;
 mod record;
 mod revert;
 mod scan;

@@ -97,7 +97,7 @@ async fn empty_and_small_clusters_are_walked_through_in_one_call() {
     for (nodes, quorum) in [(1, (1, 1, 1)), (3, (3, 2, 1)), (5, (3, 2, 1))] {
         let cluster = Setup::new(nodes, quorum).start().await;
         assert_eq!(scan(&cluster, 0, KeyPlace::FIRST, 10).await, ScannedKeys::default());
-        assert_eq!(cluster.node(0).store.random_key([1, 2]).await, Ok(None));
+        assert_eq!(cluster.node(0).store.random_key(|| 7).await, Ok(None));
         set_each(&cluster, 0, &names("k", 5)).await;
         let scanned = scan(&cluster, 0, KeyPlace::FIRST, 10).await;
         assert_eq!((scanned.keys.len(), scanned.next), (5, None));
@@ -214,7 +214,7 @@ async fn with_too_few_replicas_a_scan_says_so() {
     let store = cluster.node(0).store;
     let error = store.scan(ScanRange::ALL, 10).await.expect_err("one replica is not enough").to_string();
     assert_eq!(error, "NOQUORUM 1 of 2 replicas answered (too few replicas of slot 0 can be reached)");
-    assert!(store.random_key([1, 2]).await.is_err());
+    assert_eq!(store.random_key(|| 7).await.map(|key| key.is_some()), Ok(true), "a read asks R replicas");
     assert!(store.walk(ScanRange::ALL, |_| true).await.is_err());
 }
 
@@ -258,22 +258,45 @@ async fn a_huge_slot_is_walked_through_in_few_pages() {
     assert!(calls <= 80, "{calls}");
 }
 
-/// Of few keys each is as likely as the others, of many nearly so.
+/// However many keys a slot has.
 #[tokio::test(start_paused = true)]
 async fn random_keys_are_chosen_evenly() {
-    let cluster = three().start().await;
-    let mut chance = Chance::new(7);
-    for (count, draws) in [(1, 20), (10, 500), (200, 4_000)] {
-        let keys = names("k", count);
+    for (nodes, quorum) in [(1, (1, 1, 1)), (3, (3, 2, 1)), (5, (3, 2, 2))] {
+        let cluster = Setup::new(nodes, quorum).start().await;
+        let keys = [names("k", 20), names("{tag}", 80)].concat();
         set_each(&cluster, 0, &keys).await;
+        let mut chance = Chance::new(7);
         let mut times = BTreeMap::<Bytes, usize>::new();
-        for draw in 0..draws {
-            let draws = [chance.within(0..u64::MAX), chance.within(0..u64::MAX)];
-            let key = cluster.node(draw % 3).store.random_key(draws).await.expect("a quorum").expect("a key");
+        for draw in 0..5_000 {
+            let node = cluster.node(draw % usize::from(nodes));
+            let key = node.store.random_key(|| chance.next()).await.expect("a quorum").expect("a key");
             *times.entry(key).or_default() += 1;
         }
-        let mean = draws / count;
-        assert_eq!(times.len(), count);
-        assert!(times.values().all(|&times| (mean / 4..=mean * 3).contains(&times)), "{times:?}");
+        assert_eq!(times.len(), keys.len());
+        assert!(times.values().all(|times| (15..=120).contains(times)), "{times:?}");
+    }
+}
+
+/// Node 2 still has what was deleted, and draws from that; a key is found all the same as long as there is one.
+#[tokio::test(start_paused = true)]
+async fn a_random_key_is_found_among_tombstones_and_never_a_deleted_one() {
+    let cluster = Setup::new(3, (3, 2, 2)).hint_bytes_max(0).without_anti_entropy().start().await;
+    let keys = names("k", 300);
+    set_each(&cluster, 0, &keys).await;
+    cluster.isolate(2);
+    cluster.until_missed(2).await;
+    for (left, part) in [(1, &keys[1..]), (0, &keys[..1])] {
+        let deletes = part.iter().map(|key| write(key, None)).collect();
+        assert!(cluster.batch(1, deletes).await.iter().all(Reply::is_done));
+        if left == 1 {
+            cluster.network.heal_all();
+            cluster.until_linked().await;
+        }
+        let mut chance = Chance::new(5);
+        for node in cluster.indices() {
+            let found = cluster.node(node).store.random_key(|| chance.next()).await.expect("a quorum");
+            assert_eq!(found.is_some(), left == 1);
+            assert!(found.is_none_or(|key| key == keys[0].as_bytes()));
+        }
     }
 }

@@ -103,6 +103,13 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .flags(WRITE)
         .keys(KeySpec::first(&["RW", "update"]))
         .arguments(&[Argument::key(), MARK, EXPIRY_OF_STEP.optional()]),
+    command(CommandId::RPick, "rpick", 4, "Returns a random key of those that this node counts among the given nodes.")
+        .flags(READ)
+        .arguments(&[
+            Argument::new("slot-draw", ArgumentKind::Integer),
+            Argument::new("key-draw", ArgumentKind::Integer),
+            Argument::new("nodes", ArgumentKind::String),
+        ]),
     command(CommandId::RSums, "rsums", 2, "Returns the digests of some slots that this node keeps.")
         .flags(READ)
         .arguments(&[Argument::new("slots", ArgumentKind::String)]),

@@ -1,0 +1,70 @@
+//! A random key of a slot, without a look at all of them.
+
+use bytes::Bytes;
+
+use super::LocalKvStore;
+use super::record::Record;
+use crate::ring::Slot;
+use crate::time::UnixMs;
+
+/// One of so many neighbours is chosen: keys behind a wide gap are hardly likelier than others then.
+const NEIGHBOURS: u64 = 64;
+/// The upper halves of the tables' hashes.
+const POSITIONS: u64 = 1 << 32;
+
+impl LocalKvStore {
+    /// A live key of `slot` by a random number, each about as likely as any other. `None` if none was found: there is
+    /// none, or many records are tombstones.
+    #[must_use]
+    pub fn pick(&self, slot: Slot, draw: u64, now: UnixMs) -> Option<Bytes> {
+        let table = self.slots[slot.as_usize()].lock();
+        let width = POSITIONS * NEIGHBOURS / (table.records.len() as u64).max(NEIGHBOURS);
+        // The row goes round past the end; a row of all begins at the beginning.
+        let from = if width == POSITIONS { 0 } else { draw >> 32 };
+        let (end, behind) = ((from + width).min(POSITIONS), (from + width).saturating_sub(POSITIONS));
+        let row = || {
+            let wrapped = (behind > 0).then(|| table.records.around(0, behind));
+            table.records.around(from, end).chain(wrapped.into_iter().flatten())
+        };
+        let live = || row().filter(|record| record.is_live(now));
+        let count = live().count() as u64;
+        let chosen = u64::from(u32::try_from(draw % POSITIONS).unwrap_or_default()) % count.max(1);
+        let record: &Record = live().nth(usize::try_from(chosen).unwrap_or_default())?;
+        record.mark_shown();
+        Some(Bytes::copy_from_slice(record.key()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ring::NodeIndex;
+    use crate::store::StoreOptions;
+    use crate::version::{Hlc, StartNumber, Version};
+
+    #[test]
+    fn keys_are_picked_evenly_and_only_live_ones() {
+        let now = UnixMs(1_000_000);
+        for count in [0_u64, 1, 50, 2_000] {
+            let options = StoreOptions { nodes: 1, replicated: true, open_ttl_ms: 1000, open_bytes_max: 1 << 30 };
+            let store = LocalKvStore::new(options);
+            for number in 0..2 * count {
+                let (key, value) = (format!("{{tag}}{number}"), Some(b"v".as_slice()).filter(|_| number < count));
+                let version = Version::new(Hlc(1), NodeIndex(0), StartNumber::new(1));
+                let _ = store.write(Slot::of_key(b"tag"), key.as_bytes(), value, None, version, now);
+            }
+            let mut times = BTreeMap::<Bytes, u64>::new();
+            for draw in 0..50 * count {
+                let draw =
+                    (draw + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17).wrapping_mul(0xD1B5_4A32_D192_ED03);
+                if let Some(key) = store.pick(Slot::of_key(b"tag"), draw, now) {
+                    *times.entry(key).or_default() += 1;
+                }
+            }
+            assert_eq!(times.len() as u64, count);
+            assert!(times.values().all(|times| (5..=150).contains(times)), "{times:?}");
+        }
+    }
+}
