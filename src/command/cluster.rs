@@ -12,6 +12,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature, whether they can fail or not")]
 
+mod links;
 mod view;
 
 use std::time::Duration;
@@ -30,6 +31,9 @@ use super::integer::parse_i64;
 
 use view::{Health, Member, View};
 
+/// Keys that one CLUSTER GETKEYSINSLOT gives out at most.
+const LISTED_KEYS_MAX: usize = 10_000;
+
 /// CLUSTER KEYSLOT: the slot of a key.
 pub(super) fn key_slot(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     Ok(context.integer(Slot::of_key(context.request.arg(2)).number().into()))
@@ -41,6 +45,45 @@ pub(super) fn count_keys_in_slot(context: &mut Context<'_>) -> Result<Flow, Comm
     let slot = u16::try_from(number).ok().and_then(Slot::new).ok_or(CommandError::InvalidSlot)?;
     let keys = context.server.store.replica.store.live_keys(slot);
     Ok(context.integer(i64::try_from(keys).unwrap_or(i64::MAX)))
+}
+
+/// CLUSTER GETKEYSINSLOT: so many keys of a slot, of those that this node holds, in no order. More than
+/// [`LISTED_KEYS_MAX`] are not given out at a time.
+pub(super) fn get_keys_in_slot(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let [slot, count] = [2, 3].map(|position| parse_i64(context.request.arg(position)));
+    let (slot, count) = slot.zip(count).ok_or(CommandError::NotAnInteger)?;
+    let slot = u16::try_from(slot).ok().and_then(Slot::new).ok_or(CommandError::InvalidSlotOrCount)?;
+    let count = usize::try_from(count).map_err(|_| CommandError::InvalidSlotOrCount)?.min(LISTED_KEYS_MAX);
+    let store = &context.server.store.replica.store;
+    let (mut keys, mut next) = (Vec::new(), Some(0));
+    while let Some(from) = next.filter(|_| keys.len() < count) {
+        let page = store.page(slot, from, context.now);
+        keys.extend(page.records.into_iter().filter(|record| !record.is_gone).map(|record| record.key));
+        next = page.next;
+    }
+    keys.truncate(count);
+    reply::array(&mut context.turn.out, keys.len());
+    for key in &keys {
+        reply::bulk(&mut context.turn.out, key);
+    }
+    Ok(Flow::Next)
+}
+
+/// CLUSTER REPLICAS: none, since every node is a master; the id has to be a node's.
+pub(super) fn replicas(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    let id = context.request.arg(2);
+    let nodes = &context.server.store.replica.config.nodes;
+    if !nodes.iter().any(|node| shown_id(&node.id).as_bytes() == id) {
+        return Err(CommandError::unknown_node(id));
+    }
+    reply::array(&mut context.turn.out, 0);
+    Ok(Flow::Next)
+}
+
+/// CLUSTER LINKS: the connections between this node and the others.
+pub(super) fn links(context: &mut Context<'_>) -> Result<Flow, CommandError> {
+    links::answer(context);
+    Ok(Flow::Next)
 }
 
 /// CLUSTER MYID: this node's id.
@@ -168,6 +211,49 @@ mod tests {
         }
         let error = "-ERR value is not an integer or out of range\r\n";
         assert_eq!(bench.ask("CLUSTER COUNTKEYSINSLOT abc"), error);
+    }
+
+    #[test]
+    fn the_keys_of_a_slot_are_listed_as_far_as_asked() {
+        let mut bench = Bench::single_node();
+        bench.ask("MSET {foo}1 a {foo}2 b foo c other d");
+        bench.ask("DEL foo");
+        let keys = |answer: String| answer.lines().filter(|line| line.starts_with("{foo}")).count();
+        assert_eq!(keys(bench.ask("CLUSTER GETKEYSINSLOT 12182 10")), 2);
+        assert_eq!(keys(bench.ask("CLUSTER GETKEYSINSLOT 12182 1")), 1);
+        assert_eq!(bench.ask("CLUSTER GETKEYSINSLOT 12182 0"), "*0\r\n");
+        for (request, error) in [
+            ("CLUSTER GETKEYSINSLOT x 1", "ERR value is not an integer or out of range"),
+            ("CLUSTER GETKEYSINSLOT 1 x", "ERR value is not an integer or out of range"),
+            ("CLUSTER GETKEYSINSLOT 1 -1", "ERR Invalid slot or number of keys"),
+            ("CLUSTER GETKEYSINSLOT 99999 1", "ERR Invalid slot or number of keys"),
+            ("CLUSTER REPLICAS x", "ERR Unknown node x"),
+        ] {
+            assert_eq!(bench.ask(request), format!("-{error}\r\n"), "{request}");
+        }
+        let id = shown_id(&NodeId::from("node-1"));
+        assert_eq!(bench.ask(&format!("CLUSTER REPLICAS {id}")), "*0\r\n");
+    }
+
+    #[test]
+    fn links_go_to_and_come_from_the_nodes_that_are_up() {
+        let mut bench = Bench::three_nodes();
+        assert_eq!(bench.ask("CLUSTER LINKS"), "*0\r\n");
+        bench.peers.set(NodeIndex(1), true);
+        bench.connect().describe(|about| about.peer = Some(NodeIndex(2)));
+        let link = |direction: &str, node: &str, since: u64| {
+            format!(
+                "*12\r\n$9\r\ndirection\r\n${}\r\n{direction}\r\n$4\r\nnode\r\n$40\r\n{}\r\n$11\r\ncreate-time\r\n:{since}\r\n\
+                 $6\r\nevents\r\n$2\r\nrw\r\n$21\r\nsend-buffer-allocated\r\n:0\r\n$16\r\nsend-buffer-used\r\n:0\r\n",
+                direction.len(),
+                shown_id(&NodeId::from(node)),
+            )
+        };
+        let to = link("to", "node-2", 1_700_000_000_123 - 1500);
+        let from = link("from", "node-3", 1_700_000_000_123);
+        assert_eq!(bench.ask("CLUSTER LINKS"), format!("*2\r\n{to}{from}"));
+        bench.ask("HELLO 3");
+        assert!(bench.ask("CLUSTER LINKS").starts_with("*2\r\n%6\r\n$9\r\ndirection\r\n"));
     }
 
     #[test]

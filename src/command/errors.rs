@@ -237,6 +237,12 @@ pub enum CommandError {
         /// The command in upper case.
         container: &'static str,
     },
+    /// CLUSTER GETKEYSINSLOT with a slot or a count that cannot be.
+    #[error("ERR Invalid slot or number of keys")]
+    InvalidSlotOrCount,
+    /// CLUSTER REPLICAS of a node that does not exist.
+    #[error("ERR Unknown node {0}")]
+    UnknownNode(String),
     /// COMMAND GETKEYS of an unknown command.
     #[error("ERR Invalid command specified")]
     GetKeysUnknownCommand,
@@ -344,6 +350,12 @@ impl CommandError {
     #[must_use]
     pub fn unknown_client_type(name: &[u8]) -> Self {
         Self::UnknownClientType(quotable(name))
+    }
+
+    /// No node has this `id`.
+    #[must_use]
+    pub fn unknown_node(id: &[u8]) -> Self {
+        Self::UnknownNode(quotable(id))
     }
 
     /// There is no setting called `name`.

@@ -40,7 +40,7 @@ pub enum CommandId {
     // The door.
     Acl, AclHelp, AclList, AclUsers, AclWhoAmI, ConfigRewrite, ConfigSet, Shutdown, Quorum,
     ClientCaching, ClientGetRedir, ClientPause, ClientReply, ClientTracking, ClientTrackingInfo, ClientUnblock,
-    ClientUnpause,
+    ClientUnpause, ClusterGetKeysInSlot, ClusterLinks, ClusterReplicas,
     // Between nodes.
     RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush,
     RPrepare, RAccept, RBase, RCall, RDone,

@@ -57,6 +57,10 @@ pub(super) fn run(arguments: &StatusArguments, config: Option<&Path>) -> Result<
         match arguments.watch {
             None => show_once(look(&seeds, timeout, form).await),
             Some(seconds) => watch(async || look(&seeds, timeout, form).await.0, Duration::from_secs(seconds)).await,
+            None => show_once(look(&seeds, password, timeout, form).await),
+            Some(seconds) => {
+                watch(async || look(&seeds, password, timeout, form).await.0, Duration::from_secs(seconds)).await
+            }
         }
     })
 }
