@@ -68,6 +68,19 @@ fn nothing_is_served_without_the_password_and_all_with_it() {
 }
 
 #[test]
+fn a_stranger_cannot_fill_the_memory_and_who_has_entered_may_send_much() {
+    let cluster = locked(1);
+    let large = vec![b'v'; 1 << 20];
+    let mut stranger = cluster.node(0).client();
+    stranger.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048576\r\n");
+    assert!(stranger.reply().is_error("ERR Protocol error: "));
+    // In one pipeline what follows the password may be large.
+    let mut client = cluster.node(0).client();
+    client.send([command(&["AUTH", PASSWORD]), command(&[b"SET", &b"k"[..], &large])].concat());
+    assert_eq!((client.reply(), client.reply()), (Reply::ok(), Reply::ok()));
+}
+
+#[test]
 fn nodes_with_a_password_find_each_other_and_a_stranger_cannot_pass_for_one() {
     let cluster = locked(3);
     let mut writer = entered(cluster.ports[0]).unwrap();

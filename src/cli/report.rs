@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{ClusterConfig, LoadedConfig};
+use crate::config::{ClusterConfig, LoadedConfig, ServerConfig};
 use crate::ring::{HashRing, NodeIndex, SLOT_COUNT, Share, Slot};
 
 /// What a configuration without mistakes amounts to.
@@ -15,6 +15,7 @@ pub(super) fn check(config: &LoadedConfig, file: &Path) -> String {
         format!("promise: {}", cluster.consistency()),
         format!("dead nodes among the {n} of a key: writes stand {}, reads {}", n - w, n - r),
         format!("peers: {}", if cluster.secret.is_some() { "must know the secret" } else { "need no secret" }),
+        format!("clients: {}", admission(server)),
         format!(
             "each node: worker threads = {}, clients <= {}, bytes of a value <= {}",
             server.worker_threads, server.max_clients, server.max_value_bytes
@@ -23,6 +24,15 @@ pub(super) fn check(config: &LoadedConfig, file: &Path) -> String {
     let width = id_width(cluster);
     lines.extend(cluster.nodes.iter().map(|node| format!("  {:width$}  {}", node.id.as_str(), node.announced())));
     text(&lines)
+}
+
+/// Which clients are served.
+fn admission(server: &ServerConfig) -> &'static str {
+    match (&server.requirepass, server.protected_mode) {
+        (Some(_), _) => "must know the password",
+        (None, true) => "of the node's own machine alone: there is no password (protected mode)",
+        (None, false) => "need no password",
+    }
 }
 
 /// Each node's share of the slots, then the nodes of each of `keys`, in the order of its preference list.
@@ -92,6 +102,7 @@ mod tests {
             "cluster ringkv: nodes = 3, N = 3, W = 2, R = 1\n",
             "promise: eventually consistent; of two acknowledged writes the later one wins\n",
             "writes stand 1, reads 2\n",
+            "clients: of the node's own machine alone",
             "each node: worker threads = 1, clients <= 10000, bytes of a value <= 536870912\n",
             "  node-3  127.0.0.1:7003\n",
         ] {

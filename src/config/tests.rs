@@ -360,3 +360,34 @@ fn a_node_without_id_or_address_is_refused() {
     assert_mistake(parse("\n[[nodes]]\naddr = \"a:1\""), 2, &["has no `id`", "id = \"node-1\""]);
     assert_mistake(parse(&format!("{NODE_1}[[nodes]]\nid = \"b\"")), 4, &["has no `addr`", "addr = \"127"]);
 }
+
+#[test]
+fn the_password_of_clients_is_the_secret_of_nodes_where_there_is_no_other() {
+    let LoadedConfig { cluster, server } = three_nodes("[server]\nrequirepass = \"sesame\"").unwrap();
+    assert!(server.requirepass.is_some_and(|password| password.matches(b"sesame")));
+    assert!(cluster.secret.is_some_and(|secret| secret.matches(b"sesame")));
+    let both = "[cluster]\nsecret = \"between us\"\n[server]\nrequirepass = \"sesame\"";
+    let LoadedConfig { cluster, server } = three_nodes(both).unwrap();
+    assert!(server.requirepass.is_some_and(|password| password.matches(b"sesame")));
+    assert!(cluster.secret.is_some_and(|secret| secret.matches(b"between us")));
+    let long = three_nodes(&format!("[server]\nrequirepass = \"{}\"", "x".repeat(2000)));
+    assert_mistake(long, 2, &["`requirepass` has 2000 bytes"]);
+}
+
+#[test]
+fn settings_at_the_door_are_switches_seconds_and_limits() {
+    let text = "[server]\nprotected_mode = false\ntimeout = 30\ntcp_keepalive = 0\n\
+                client_output_buffer_limit = \"normal 1mb 0 0\"";
+    let server = three_nodes(text).unwrap().server;
+    assert_eq!((server.protected_mode, server.timeout, server.tcp_keepalive), (false, 30, 0));
+    assert_eq!(server.client_output_buffer_limit.normal().hard_bytes, 1 << 20);
+    for (line, parts) in [
+        ("protected_mode = \"no\"", ["`protected_mode` is text", "true or false"]),
+        ("timeout = -1", ["`timeout` is -1", "whole number from 0"]),
+        ("tcp_keepalive = 2147483648", ["`tcp_keepalive` is 2147483648", "2147483647"]),
+        ("client_output_buffer_limit = \"1mb\"", ["is \"1mb\"", "`normal 256mb 64mb 60`"]),
+        ("client_output_buffer_limit = 5", ["is a number", "text in quotes"]),
+    ] {
+        assert_mistake(three_nodes(&format!("[server]\n{line}")), 2, &parts);
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
-use crate::codec::{ProtocolError, Request, RequestDecoder};
+use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder};
 use crate::ring::Slot;
 use crate::store::{LocalKvStore, WARM_KEYS_MAX};
 
@@ -16,16 +16,19 @@ pub(super) struct Lookahead {
     ready: VecDeque<(Request, Slot)>,
     /// What is wrong with the bytes behind the requests that are ready.
     broken: Option<ProtocolError>,
+    /// Whether each request may change what the next one may be, so that none is decoded before its turn.
+    is_strict: bool,
 }
 
 impl Lookahead {
-    pub(super) fn new(decoder: RequestDecoder) -> Self {
-        Self { decoder, ready: VecDeque::new(), broken: None }
+    pub(super) fn new(limits: DecodeLimits, is_strict: bool) -> Self {
+        Self { decoder: RequestDecoder::new(limits), ready: VecDeque::new(), broken: None, is_strict }
     }
 
-    /// The decoder of what is not decoded yet.
-    pub(super) fn decoder(&mut self) -> &mut RequestDecoder {
-        &mut self.decoder
+    /// It has turned out who is speaking: other limits apply to what is not decoded yet.
+    pub(super) fn limit(&mut self, limits: DecodeLimits, is_strict: bool) {
+        self.decoder.limit(limits);
+        self.is_strict = is_strict;
     }
 
     /// The next request, if one has arrived, and the slot of its first argument, if that is known.
@@ -50,7 +53,7 @@ impl Lookahead {
                 self.ready = VecDeque::new();
                 Ok(None)
             }
-            Some(request) if input.is_empty() => Ok(Some((request, None))),
+            Some(request) if input.is_empty() || self.is_strict => Ok(Some((request, None))),
             Some(request) => {
                 self.look_ahead(request, input, store);
                 Ok(self.pop())

@@ -17,16 +17,20 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
+use crate::codec::{DecodeLimits, ProtocolError, Request, reply};
 use crate::command::{
     self, Client, ClusterWide, Flow, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics, Turn,
     WaitOrder,
 };
 use crate::peer::INTRODUCTION_COMMAND;
-use crate::ring::NodeIndex;
 
 use connection::{Connection, LINGER, Received};
 use lookahead::Lookahead;
+
+/// Bytes of one argument of a connection that has to authenticate, as Redis has it.
+const STRANGERS_BULK_BYTES_MAX: usize = 16 << 10;
+/// Arguments of one request of such a connection: more than any introduction has.
+const STRANGERS_ARGUMENTS_MAX: usize = 512;
 
 /// What a client reads when there is no room for it.
 pub const TURNED_AWAY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -100,13 +104,15 @@ enum TurnEnd {
 
 impl<'a> Session<'a> {
     fn new(server: &'a Server, client: Arc<Client>, socket: TcpStream, admission: Admission) -> Self {
+        let state = State::new(server);
+        let requests = Lookahead::new(limits(server, &state), is_stranger(&state));
         Self {
             server,
             client,
             admission,
-            state: State::new(server),
+            state,
             connection: Connection::new(socket),
-            requests: Lookahead::new(RequestDecoder::new(limits(server, None))),
+            requests,
             unfinished: None,
             awaiting: None,
             turn: Turn::default(),
@@ -334,11 +340,11 @@ impl<'a> Session<'a> {
             }
             served += 1;
             let (server, client, state) = (self.server, &self.client, &mut self.state);
-            let peer = state.peer;
+            let standing = (state.peer, state.authenticated);
             let flow =
                 command::dispatch(server, client, state, Order { request: &request, slot, from }, now, &mut self.turn);
-            if state.peer != peer {
-                self.requests.decoder().limit(limits(server, state.peer));
+            if (state.peer, state.authenticated) != standing {
+                self.requests.limit(limits(server, state), is_stranger(state));
             }
             match flow {
                 Flow::Next if self.state.replies != Replies::Skipping => self.turn.meter.keep(request),
@@ -379,11 +385,22 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Whether nothing is known of the connection: neither a password was said nor an introduction made, and one is needed.
+fn is_stranger(state: &State) -> bool {
+    state.peer.is_none() && !state.authenticated
+}
+
 /// What a client may send, or the node that a connection has introduced itself as. One node may take larger values from
-/// its clients than another: a peer's link must not break over that.
-fn limits(server: &Server, peer: Option<NodeIndex>) -> DecodeLimits {
-    match peer {
+/// its clients than another: a peer's link must not break over that. A stranger has few words to say, a password or an
+/// introduction, and may not fill the memory with more.
+fn limits(server: &Server, state: &State) -> DecodeLimits {
+    match state.peer {
         Some(_) => DecodeLimits::between_nodes(),
+        None if is_stranger(state) => DecodeLimits {
+            bulk_bytes_max: STRANGERS_BULK_BYTES_MAX,
+            arguments_max: STRANGERS_ARGUMENTS_MAX,
+            ..DecodeLimits::default()
+        },
         None => DecodeLimits { bulk_bytes_max: server.live.max_value_bytes(), ..DecodeLimits::default() },
     }
 }
