@@ -23,10 +23,7 @@ use super::spec::{CommandId, CommandSpec};
 use super::turn::Turn;
 use super::wait::WaitOrder;
 use super::watch::error_code;
-use super::{
-    acl, clients, cluster, connection, info, latency, lcs, modes, monitor, part, peering, reconfigure, scan, settings,
-    slowlog, table, wait,
-};
+use super::{acl, clients, cluster, connection, info, latency, lcs, modes, monitor, part, peering, reconfigure, scan, settings, slowlog, table, wait};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,7 +105,6 @@ pub(crate) fn dispatch(
     if !state.authenticated && connection::must_authenticate(server, state, spec) {
         return refuse(&CommandError::AuthenticationRequired, turn);
     }
-    if !spec.plain && spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
     if !spec.plain || from > 0 || server.watch.monitors.any() {
         return dispatch_closely(spec, server, client, state, order, now, turn);
     }
@@ -122,7 +118,7 @@ pub(crate) fn dispatch(
     if turn.out.get(reply_at) == Some(&b'-') {
         fail(spec, server, turn, reply_at);
     }
-    if flow != Flow::Next {
+    if !matches!(flow, Flow::Next) {
         account(&flow, None, turn);
     }
     flow
@@ -156,7 +152,7 @@ fn dispatch_closely(
     let served = match is_internal {
         true => peering::dispatch(&mut context, spec),
         false => {
-            context.run(spec).map(|flow| if flow == Flow::Next && spec.is_laborious() { Flow::Pause } else { flow })
+            context.run(spec).map(|flow| if matches!(flow, Flow::Next) && spec.is_laborious() { Flow::Pause } else { flow })
         }
     };
     let flow = served.unwrap_or_else(|error| refuse(&error, turn));

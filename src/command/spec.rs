@@ -47,7 +47,7 @@ pub enum CommandId {
     RScan,
     RHold, RPlace, RTake, RSettle,
     RSums,
-    RHello, RSet, RDel, RCopy, RRevert, RGet, RMark, RKeys, RDigest, RCount, RClock, RBeat, RFlush, RScan, RSums, RPick,
+    RPick,
 }
 
 /// The group under which the documentation files a command.

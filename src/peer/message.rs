@@ -121,12 +121,9 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
-    "RHELLO", "RSCAN", "RSUMS", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
-const NAMES: [&str; 16] = [
-    "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
-    "RHELLO", "RSCAN", "RSUMS", "RPICK",
+    "RHELLO", "RSCAN", "RSUMS", "RPICK", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];

@@ -174,7 +174,7 @@ pub(super) fn encode_pick(draws: [u64; 2], nodes: &[NodeIndex], out: &mut Vec<u8
     reply::bulk(out, shown_nodes(nodes).as_bytes());
 }
 
-pub(super) fn parse_pick(draws: [&[u8]; 2], nodes: &[u8]) -> Result<PeerRequest<'static>, ParseError> {
+pub(super) fn parse_pick<'a>(draws: [&[u8]; 2], nodes: &[u8]) -> Result<PeerRequest<'a>, ParseError> {
     let draw = |text| parse_number(text).ok_or_else(|| wrong_argument("random number", text));
     Ok(PeerRequest::Pick { draws: [draw(draws[0])?, draw(draws[1])?], nodes: parse_nodes(nodes)? })
 }
