@@ -109,10 +109,15 @@ free_base_port() {
     die "found no $1 neighbouring free ports"
 }
 
-# Runs in a shell of its own, under `timeout`. Sends `INFO ring`, prints the text of the bulk reply.
+# Runs in a shell of its own, under `timeout`. Sends `INFO ring`, prints the text of the bulk reply. Lengths are in bytes.
 ask_info_ring() {
-    local header
+    local header LC_ALL=C
     exec 3<>"/dev/tcp/$1/$2" || return 1
+    if [[ -n ${RINGKV_PASSWORD:-} ]]; then
+        # shellcheck disable=SC2016 # a dollar sign is RESP's mark of a bulk string
+        printf '*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n' "${#RINGKV_PASSWORD}" "$RINGKV_PASSWORD" >&3
+        IFS= read -r header <&3
+    fi
     # shellcheck disable=SC2016 # a dollar sign is RESP's mark of a bulk string
     printf '*2\r\n$4\r\nINFO\r\n$4\r\nring\r\n' >&3
     IFS= read -r header <&3

@@ -15,7 +15,8 @@
 #   --restart ID      start one node again that died in the running cluster of --dir
 #   --help            this text
 #
-# Environment: RINGKV_BIN names a binary to run; nothing is built then. RUST_LOG reaches the nodes.
+# Environment: RINGKV_BIN names a binary to run; nothing is built then. RUST_LOG and RINGKV_REQUIREPASS reach the nodes.
+# RINGKV_PASSWORD is what this script says to them, if it is neither that nor a plain `requirepass` of the configuration.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -149,6 +150,20 @@ nodes_of_config() {
     ' "$CONFIG"
 }
 
+# Prints `requirepass` of the [server] table, if there is one, as long as it has no escapes.
+password_of_config() {
+    awk -v quotes="[\"']" '
+        /^[ \t]*\[/ { inside = /^[ \t]*\[[ \t]*server[ \t]*\]/ }
+        inside && /^[ \t]*requirepass[ \t]*=/ {
+            line = substr($0, index($0, "=") + 1)
+            match(line, quotes)
+            quote = substr(line, RSTART, 1)
+            line = substr(line, RSTART + 1)
+            print substr(line, 1, index(line, quote) - 1)
+        }
+    ' "$CONFIG"
+}
+
 # The address to reach a node at that listens on this one.
 reachable_host() {
     case $1 in
@@ -161,6 +176,8 @@ reachable_host() {
 
 read_nodes() {
     local id addr
+    # What this script says to the nodes; the nodes themselves read RINGKV_REQUIREPASS.
+    export RINGKV_PASSWORD=${RINGKV_PASSWORD:-${RINGKV_REQUIREPASS:-$(password_of_config)}}
     while IFS=$TAB read -r id addr; do
         IDS+=("$id")
         HOSTS+=("$(reachable_host "${addr%:*}")")
@@ -343,9 +360,9 @@ report() {
 
 cli_command() {
     if [[ ${HOSTS[$1]} == 127.0.0.1 ]]; then
-        printf 'redis-cli -p %s' "${PORTS[$1]}"
+        printf 'redis-cli%s -p %s' "${RINGKV_PASSWORD:+ --askpass}" "${PORTS[$1]}"
     else
-        printf 'redis-cli -h %s -p %s' "${HOSTS[$1]}" "${PORTS[$1]}"
+        printf 'redis-cli%s -h %s -p %s' "${RINGKV_PASSWORD:+ --askpass}" "${HOSTS[$1]}" "${PORTS[$1]}"
     fi
 }
 

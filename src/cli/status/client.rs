@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio_util::codec::Decoder;
 
 use super::report::Report;
-use crate::codec::{DecodeLimits, ReplyDecoder, ReplyFrame};
-use crate::config::NODES_MAX;
+use crate::codec::{DecodeLimits, ReplyDecoder, ReplyFrame, reply};
+use crate::config::{NODES_MAX, Secret};
 
 /// INFO ring convergence.
 const REQUEST: &[u8] = b"*3\r\n$4\r\nINFO\r\n$4\r\nring\r\n$11\r\nconvergence\r\n";
@@ -28,10 +28,10 @@ pub(super) struct Survey {
 }
 
 /// Asks `seeds`, and then everybody of whom they know.
-pub(super) async fn survey(seeds: &[String], timeout: Duration) -> Survey {
+pub(super) async fn survey(seeds: &[String], password: Option<&Secret>, timeout: Duration) -> Survey {
     let mut survey = Survey::default();
-    survey.ask(seeds.to_vec(), timeout).await;
-    survey.ask(survey.unasked(), timeout).await;
+    survey.ask(seeds.to_vec(), password, timeout).await;
+    survey.ask(survey.unasked(), password, timeout).await;
     survey
 }
 
@@ -52,11 +52,12 @@ impl Survey {
         unasked.take(NODES_MAX).cloned().collect()
     }
 
-    async fn ask(&mut self, addresses: Vec<String>, timeout: Duration) {
+    async fn ask(&mut self, addresses: Vec<String>, password: Option<&Secret>, timeout: Duration) {
         let mut tasks = JoinSet::new();
         for address in addresses {
+            let password = password.cloned();
             tasks.spawn(async move {
-                let answer = tokio::time::timeout(timeout, info(&address)).await;
+                let answer = tokio::time::timeout(timeout, info(&address, password.as_ref())).await;
                 let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} ms", timeout.as_millis())));
                 (address, answer.and_then(|text| Report::parse(&text)))
             });
@@ -75,8 +76,8 @@ impl Survey {
 }
 
 /// The INFO of the node at `address`.
-async fn info(address: &str) -> Result<String, String> {
-    let frame = exchange(address).await.map_err(|error| error.to_string())?;
+async fn info(address: &str, password: Option<&Secret>) -> Result<String, String> {
+    let frame = exchange(address, password).await.map_err(|error| error.to_string())?;
     match frame {
         ReplyFrame::Bulk(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
         ReplyFrame::Error(words) => Err(String::from_utf8_lossy(&words).into_owned()),
@@ -86,9 +87,18 @@ async fn info(address: &str) -> Result<String, String> {
     }
 }
 
-async fn exchange(address: &str) -> io::Result<ReplyFrame> {
+/// The reply to INFO, or to AUTH if that is refused. A node without a password needs none, so that refusal is passed over.
+async fn exchange(address: &str, password: Option<&Secret>) -> io::Result<ReplyFrame> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(REQUEST).await?;
+    let mut request = Vec::new();
+    if let Some(password) = password {
+        reply::array(&mut request, 2);
+        reply::bulk(&mut request, b"AUTH");
+        reply::bulk(&mut request, password.reveal().as_bytes());
+    }
+    request.extend_from_slice(REQUEST);
+    stream.write_all(&request).await?;
+    let mut awaits_welcome = password.is_some();
     let mut decoder = ReplyDecoder::new(DecodeLimits {
         bulk_bytes_max: ANSWER_BYTES_MAX,
         frame_bytes_max: ANSWER_BYTES_MAX,
@@ -97,7 +107,11 @@ async fn exchange(address: &str) -> io::Result<ReplyFrame> {
     let mut buffer = BytesMut::new();
     loop {
         if let Some(frame) = decoder.decode(&mut buffer).map_err(io::Error::other)? {
-            return Ok(frame);
+            let is_wrong = matches!(&frame, ReplyFrame::Error(words) if words.starts_with(b"WRONGPASS"));
+            if !std::mem::take(&mut awaits_welcome) || is_wrong {
+                return Ok(frame);
+            }
+            continue;
         }
         if stream.read_buf(&mut buffer).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed before the answer"));
@@ -136,7 +150,7 @@ mod tests {
             (b"$5\r\nhel", "closed before the answer"),
         ] {
             let address = server(answer).await;
-            let survey = survey(std::slice::from_ref(&address), Duration::from_secs(10)).await;
+            let survey = survey(std::slice::from_ref(&address), None, Duration::from_secs(10)).await;
             assert!(survey.silent[&address].contains(reason), "{survey:?}");
             assert!(survey.reports.is_empty());
         }
@@ -146,7 +160,7 @@ mod tests {
     async fn a_node_that_is_asked_by_two_addresses_has_one_voice() {
         let answer = b"$9\r\nnode_id:a\r\n".as_slice();
         let addresses = [server(answer).await, server(answer).await];
-        let survey = survey(&addresses, Duration::from_secs(10)).await;
+        let survey = survey(&addresses, None, Duration::from_secs(10)).await;
         assert_eq!((survey.reports.len(), survey.silent.len()), (1, 0));
     }
 
@@ -156,7 +170,7 @@ mod tests {
             [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
         let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
         let begun = tokio::time::Instant::now();
-        let survey = survey(&addresses, Duration::from_millis(100)).await;
+        let survey = survey(&addresses, None, Duration::from_millis(100)).await;
         assert!(begun.elapsed() >= Duration::from_millis(100));
         assert_eq!(survey.silent[&addresses[1]], "no answer within 100 ms");
         assert_eq!(survey.silent.len(), 2);

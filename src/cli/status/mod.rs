@@ -18,7 +18,8 @@ use clap::Args;
 use tokio::time::MissedTickBehavior;
 
 use super::Failure;
-use crate::config::ClusterConfig;
+use super::arguments::password;
+use crate::config::{ClusterConfig, Secret};
 
 use client::survey;
 use verdict::assess;
@@ -34,6 +35,10 @@ pub struct StatusArguments {
     /// A node to ask first, as host:port; may be repeated [default: the nodes of --config, else 127.0.0.1:6379]
     #[arg(long = "addr", value_name = "HOST:PORT")]
     pub addresses: Vec<String>,
+    /// The password of the nodes' clients [default: `requirepass` of --config, if there is one]. Other users of this machine
+    /// can read arguments, so the environment variable is better
+    #[arg(long, value_name = "PASSWORD", env = "RINGKV_PASSWORD", hide_env_values = true, value_parser = password)]
+    pub password: Option<Secret>,
     /// Show it again every so many seconds until Ctrl-C [default: 2]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -48,15 +53,14 @@ pub struct StatusArguments {
 
 /// Shows the status once, or again and again; the exit code.
 pub(super) fn run(arguments: &StatusArguments, config: Option<&Path>) -> Result<u8, Failure> {
-    let seeds = seeds(arguments, config)?;
+    let (seeds, password) = (seeds(arguments, config)?, password_for(arguments, config)?);
+    let password = password.as_ref();
     let timeout = Duration::from_millis(arguments.timeout);
     let form = if arguments.json { Form::Json } else { Form::Table };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(&error))?;
     runtime.block_on(async {
         match arguments.watch {
-            None => show_once(look(&seeds, timeout, form).await),
-            Some(seconds) => watch(async || look(&seeds, timeout, form).await.0, Duration::from_secs(seconds)).await,
             None => show_once(look(&seeds, password, timeout, form).await),
             Some(seconds) => {
                 watch(async || look(&seeds, password, timeout, form).await.0, Duration::from_secs(seconds)).await
@@ -77,6 +81,14 @@ fn seeds(arguments: &StatusArguments, config: Option<&Path>) -> Result<Vec<Strin
             Ok(nodes.iter().map(|node| node.announced().to_owned()).collect())
         }
         None => Ok(vec![DEFAULT_ADDRESS.to_owned()]),
+    }
+}
+
+/// The password to say: that of the file if no other is given.
+fn password_for(arguments: &StatusArguments, config: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    match (&arguments.password, config) {
+        (None, Some(file)) => Ok(ClusterConfig::load(file)?.server.requirepass),
+        (given, _) => Ok(given.clone()),
     }
 }
 
@@ -118,8 +130,8 @@ async fn watch(look: impl AsyncFn() -> String, period: Duration) -> Result<u8, F
 }
 
 /// The text to show now, and the exit code that goes with it.
-async fn look(seeds: &[String], timeout: Duration, form: Form) -> (String, u8) {
-    let survey = survey(seeds, timeout).await;
+async fn look(seeds: &[String], password: Option<&Secret>, timeout: Duration, form: Form) -> (String, u8) {
+    let survey = survey(seeds, password, timeout).await;
     match (assess(&survey), form) {
         (Some(assessment), Form::Table) => (table::text(&assessment), assessment.verdict.exit_code()),
         (Some(assessment), Form::Json) => (json::text(&assessment), assessment.verdict.exit_code()),
@@ -153,6 +165,7 @@ mod tests {
     fn arguments(addresses: &[&str]) -> StatusArguments {
         StatusArguments {
             addresses: addresses.iter().map(|&text| text.to_owned()).collect(),
+            password: None,
             watch: None,
             json: false,
             timeout: 100,
@@ -185,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_nobody_listens_the_text_says_what_to_do() {
-        let (text, exit_code) = look(&["127.0.0.1:1".to_owned()], Duration::from_secs(5), Form::Table).await;
+        let (text, exit_code) = look(&["127.0.0.1:1".to_owned()], None, Duration::from_secs(5), Form::Table).await;
         assert_eq!(exit_code, 2);
         assert!(text.starts_with("UNAVAILABLE: no node answers") && text.contains("--addr"), "{text}");
     }
