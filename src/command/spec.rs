@@ -294,7 +294,7 @@ pub struct CommandSpec {
     /// Its documented arguments.
     pub arguments: &'static [Argument],
     /// Whether a call is too short to be timed alone: reading the clock costs a tenth of a plain SET. These are what
-    /// Redis calls fast, and SET.
+    /// Redis calls fast, and SET; never what peers ask, which is dispatched elsewhere.
     pub plain: bool,
     /// What a container contains.
     pub subcommands: &'static [CommandSpec],
@@ -364,7 +364,8 @@ impl CommandSpec {
     }
 
     pub(super) const fn flags(self, flags: Flags) -> Self {
-        let plain = flags.contains(Flags::FAST) || matches!(self.id, CommandId::Set);
+        let is_fast = flags.contains(Flags::FAST) && !flags.contains(Flags::INTERNAL);
+        let plain = is_fast || matches!(self.id, CommandId::Set);
         Self { flags, plain, ..self }
     }
 

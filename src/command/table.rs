@@ -184,6 +184,14 @@ mod tests {
     }
 
     #[test]
+    fn plain_commands_are_the_fast_ones_of_clients_and_set() {
+        for spec in everything() {
+            let is_plain = spec.flags.contains(Flags::FAST) && !spec.is_internal() || spec.id == CommandId::Set;
+            assert_eq!(spec.plain, is_plain, "{}", spec.name);
+        }
+    }
+
+    #[test]
     fn each_description_is_sound() {
         for spec in everything() {
             assert!(spec.summary.ends_with('.') && !spec.complexity.is_empty(), "{}", spec.name);

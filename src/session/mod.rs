@@ -259,16 +259,15 @@ impl<'a> Session<'a> {
     fn settle_turn(&mut self, began: Instant) {
         let meter = &mut self.turn.meter;
         let commands = meter.commands();
-        if commands == 0 {
-            return;
-        }
-        let kept = meter.take_kept();
-        let elapsed = began.elapsed();
-        let shared = meter.settle(elapsed, &self.server.watch);
-        if let Some((request, spec)) = kept {
+        if commands > 0 {
+            let elapsed = began.elapsed();
+            let shared = meter.settle(elapsed, &self.server.watch);
             let waited = if commands == 1 { elapsed } else { shared };
-            command::log_if_slow(self.server, &self.client, (spec, &request), commands - 1, waited);
+            if let Some(kept) = meter.kept() {
+                command::log_if_slow(self.server, &self.client, kept, commands - 1, waited);
+            }
         }
+        meter.drop_kept();
     }
 
     /// Serves the command dispatched last, which has to ask the whole cluster. It is timed alone.

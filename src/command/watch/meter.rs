@@ -123,10 +123,17 @@ impl Meter {
         self.kept_bytes = self.kept_bytes.max(bytes);
     }
 
-    /// The request that was kept, and its command; the next turn may keep another.
-    pub(crate) fn take_kept(&mut self) -> Option<(Request, &'static CommandSpec)> {
+    /// The request that was kept, and its command.
+    #[inline]
+    pub(crate) fn kept(&self) -> Option<(&'static CommandSpec, &Request)> {
+        self.kept.as_ref().map(|(request, spec)| (*spec, request))
+    }
+
+    /// The turn is over: the next one may keep any request.
+    #[inline]
+    pub(crate) fn drop_kept(&mut self) {
         self.kept_bytes = 0;
-        self.kept.take()
+        self.kept = None;
     }
 
     /// A command of this turn turns out to have failed.
@@ -182,6 +189,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::testing::request;
 
     const MICROSECOND: Duration = Duration::from_micros(1);
 
@@ -247,6 +255,24 @@ mod tests {
         assert_eq!(meter.commands(), 0);
         assert_eq!(meter.settle(MICROSECOND, &watch), MICROSECOND);
         assert_eq!(shown(&watch, CommandId::Get), (0, 0));
+    }
+
+    #[test]
+    fn the_longest_request_is_kept_unless_it_is_not_to_be() {
+        let mut meter = Meter::default();
+        let kept = |meter: &Meter| meter.kept().map(|(spec, request)| (spec.id, request.arg(1).to_vec()));
+        begin(&mut meter, CommandId::Get);
+        for line in ["GET a", "GET long", "GET b"] {
+            meter.keep(request(line));
+        }
+        assert_eq!(kept(&meter), Some((CommandId::Get, b"long".to_vec())));
+        meter.drop_kept();
+        meter.keep_longer_than(request("GET long").frame_len());
+        meter.keep(request("GET long"));
+        assert_eq!(kept(&meter), None);
+        meter.drop_kept();
+        meter.keep(request("GET b"));
+        assert_eq!(kept(&meter), Some((CommandId::Get, b"b".to_vec())), "each turn for itself");
     }
 
     #[test]
