@@ -191,7 +191,7 @@ impl Bench {
             };
             let is_missing = self.missing.contains(&name(1)) || self.missing.contains(&name(2));
             let refusal = case.difference(at, &self.circumstances);
-            is_missing && refusal.is_none_or(|refusal| !refusal.reply.starts_with(b"-ERR unknown command"))
+            is_missing && refusal.is_none_or(|refusal| !refusal.reply.starts_with(b"-ERR unknown "))
         };
         case.steps.iter().enumerate().any(missing)
     }
