@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::codec::reply;
-use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError};
+use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Quorum, QuorumError};
 use crate::ring::Slot;
 
 use super::connection::State;
@@ -19,10 +19,10 @@ pub(crate) async fn ask_cluster(server: &Server, state: &State, request: Cluster
             store.count_keys().await.map(|keys| reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)))
         }
         ClusterWide::FlushAll => store.flush_all().await.map(|()| reply::simple(out, "OK")),
-        ClusterWide::ReadFields { key, fields } => {
-            values(store, [key]).await.map(|[value]| fields::tell(&fields, value.as_deref().unwrap_or_default(), out))
-        }
-        ClusterWide::Lcs { keys, options } => match values(store, keys).await {
+        ClusterWide::ReadFields { key, fields } => values(store, state.quorum, [key])
+            .await
+            .map(|[value]| fields::tell(&fields, value.as_deref().unwrap_or_default(), out)),
+        ClusterWide::Lcs { keys, options } => match values(store, state.quorum, keys).await {
             Ok(values) => {
                 let [one, other] = values.map(Option::unwrap_or_default);
                 lcs::compare(&one, &other, options, state.protocol, out).await;
@@ -46,10 +46,11 @@ pub(crate) async fn ask_cluster(server: &Server, state: &State, request: Cluster
 /// What these keys hold.
 async fn values<const KEYS: usize>(
     store: &ConsistentHashingKvStore,
+    quorum: Quorum,
     keys: [Bytes; KEYS],
 ) -> Result<[Option<Bytes>; KEYS], QuorumError> {
     let read = |key: Bytes| Operation { slot: Slot::of_key(&key), key, kind: OperationKind::Read };
-    let outcomes = store.launch(keys.map(read).into(), store.replica.wall.now()).settle().await;
+    let outcomes = store.launch_for(quorum, keys.map(read).into(), store.replica.wall.now()).settle().await;
     let mut values = [const { None }; KEYS];
     for (value, outcome) in values.iter_mut().zip(outcomes) {
         match outcome {

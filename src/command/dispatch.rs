@@ -23,7 +23,10 @@ use super::spec::{CommandId, CommandSpec};
 use super::turn::Turn;
 use super::wait::WaitOrder;
 use super::watch::error_code;
-use super::{acl, clients, cluster, connection, info, latency, lcs, modes, monitor, part, peering, reconfigure, scan, settings, slowlog, table, wait};
+use super::{
+    acl, clients, cluster, connection, info, latency, lcs, modes, monitor, part, peering, reconfigure, scan, settings,
+    slowlog, table, wait,
+};
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,11 +40,18 @@ pub(crate) enum Flow {
     /// Ends the turn, since this command has to see what those before it did, and dispatches it again.
     Barrier,
     /// Ends the turn, does this, and goes on.
-    Await(ClusterWide),
+    Await(Box<ClusterWide>),
     /// Ends the turn, waits for other replicas, and goes on.
-    Wait(WaitOrder),
+    Wait(Box<WaitOrder>),
     /// Ends the turn, sends the replies and closes the connection.
     Close,
+}
+
+impl Flow {
+    /// Ends the turn, does this, and goes on. In a box, for hardly any command does so, and every one returns a flow.
+    pub(super) fn wait_for(wanted: ClusterWide) -> Self {
+        Self::Await(Box::new(wanted))
+    }
 }
 
 /// Commands that wait for more than the replicas of their keys.
@@ -151,9 +161,9 @@ fn dispatch_closely(
     let mut context = Context { server, client, state, request, slot, from, now, turn };
     let served = match is_internal {
         true => peering::dispatch(&mut context, spec),
-        false => {
-            context.run(spec).map(|flow| if matches!(flow, Flow::Next) && spec.is_laborious() { Flow::Pause } else { flow })
-        }
+        false => context
+            .run(spec)
+            .map(|flow| if matches!(flow, Flow::Next) && spec.is_laborious() { Flow::Pause } else { flow }),
     };
     let flow = served.unwrap_or_else(|error| refuse(&error, turn));
     if turn.out.get(reply_at) == Some(&b'-') {
@@ -266,10 +276,10 @@ impl Context<'_> {
             Id::ObjectIdleTime => Ok(self.read_at(2, Reading::IdleTime)),
             Id::ObjectRefCount => Ok(self.read_at(2, Reading::References)),
             Id::MemoryUsage => self.memory_usage(),
-            Id::DbSize => Ok(Flow::Await(ClusterWide::CountKeys)),
+            Id::DbSize => Ok(Flow::wait_for(ClusterWide::CountKeys)),
             Id::Scan => scan::scan(self),
             Id::Keys => Ok(scan::keys(self)),
-            Id::RandomKey => Ok(Flow::Await(ClusterWide::RandomKey)),
+            Id::RandomKey => Ok(Flow::wait_for(ClusterWide::RandomKey)),
             Id::Wait => wait::parse(self),
             Id::FlushAll | Id::FlushDb => settings::flush(self),
             Id::Ping => connection::ping(self),

@@ -58,12 +58,12 @@ impl Context<'_> {
             return Ok(Flow::Barrier);
         }
         let out = &mut self.turn.out;
-        let here = self.server.store.read_here(slot, request.arg(1), self.now, |lookup| {
+        let here = self.server.store.read_here_for(self.state.quorum, slot, request.arg(1), self.now, |lookup| {
             fields::tell(&fields, lookup.live().and_then(Record::value).unwrap_or_default(), out);
         });
         Ok(match here {
             Some(()) => Flow::Next,
-            None => Flow::Await(ClusterWide::ReadFields { key: request.bytes(1), fields }),
+            None => Flow::wait_for(ClusterWide::ReadFields { key: request.bytes(1), fields }),
         })
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct LcsOptions {
 pub(super) fn lcs(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     let request = context.request;
     let options = parse_options(request.args().skip(3))?;
-    Ok(Flow::Await(ClusterWide::Lcs { keys: [request.bytes(1), request.bytes(2)], options }))
+    Ok(Flow::wait_for(ClusterWide::Lcs { keys: [request.bytes(1), request.bytes(2)], options }))
 }
 
 /// Reads the arguments of LCS after its keys.
@@ -113,9 +113,9 @@ mod tests {
     /// What LCS answers, after it has asked for its keys.
     async fn ask(bench: &mut Bench, request: &str) -> String {
         match bench.ask_for(request) {
-            (_, Flow::Await(lcs @ ClusterWide::Lcs { .. })) => {
+            (_, Flow::Await(lcs)) => {
                 let mut out = Vec::new();
-                ask_cluster(&bench.server, &bench.state, lcs, &mut out).await;
+                ask_cluster(&bench.server, &bench.state, *lcs, &mut out).await;
                 String::from_utf8(out).unwrap()
             }
             (answer, _) => answer,

@@ -43,12 +43,12 @@ pub(crate) enum Pattern {
 pub(super) fn scan(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     let args: Vec<&[u8]> = context.request.args().collect();
     let order = parse(&args[1..], |index| context.request.bytes(index + 1))?;
-    Ok(Flow::Await(ClusterWide::Scan(order)))
+    Ok(Flow::wait_for(ClusterWide::Scan(order)))
 }
 
 /// KEYS pattern.
 pub(super) fn keys(context: &mut Context<'_>) -> Flow {
-    Flow::Await(ClusterWide::Keys(Pattern::new(context.request.bytes(1))))
+    Flow::wait_for(ClusterWide::Keys(Pattern::new(context.request.bytes(1))))
 }
 
 /// Reads what follows the command's name; `owned` is a copy of one of the words.

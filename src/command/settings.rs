@@ -52,9 +52,9 @@ pub(super) fn time(context: &mut Context<'_>) -> Result<Flow, CommandError> {
 pub(super) fn flush(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     let options: Vec<&[u8]> = context.request.args().skip(1).take(2).collect();
     match options.as_slice() {
-        [] => Ok(Flow::Await(ClusterWide::FlushAll)),
+        [] => Ok(Flow::wait_for(ClusterWide::FlushAll)),
         [mode] if mode.eq_ignore_ascii_case(b"async") || mode.eq_ignore_ascii_case(b"sync") => {
-            Ok(Flow::Await(ClusterWide::FlushAll))
+            Ok(Flow::wait_for(ClusterWide::FlushAll))
         }
         _ => Err(CommandError::Syntax),
     }
@@ -164,7 +164,7 @@ mod tests {
     fn flush_is_for_the_whole_cluster_in_either_mode() {
         let mut bench = Bench::single_node();
         for request in ["FLUSHALL", "FLUSHALL ASYNC", "flushall sync", "FLUSHDB", "FLUSHDB async"] {
-            assert_eq!(bench.ask_for(request), (String::new(), Flow::Await(ClusterWide::FlushAll)), "{request}");
+            assert_eq!(bench.ask_for(request), (String::new(), Flow::wait_for(ClusterWide::FlushAll)), "{request}");
         }
         for request in ["FLUSHALL FOO", "FLUSHALL ASYNC SYNC", "FLUSHDB a b c"] {
             assert_eq!(bench.ask_for(request), ("-ERR syntax error\r\n".to_owned(), Flow::Next), "{request}");

@@ -30,7 +30,7 @@ pub(super) fn parse(context: &mut Context<'_>) -> Result<Flow, CommandError> {
     let timeout_ms = parse_i64(context.request.arg(2)).ok_or(CommandError::TimeoutNotAnInteger)?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::TimeoutNegative)?;
     let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
-    Ok(Flow::Wait(WaitOrder { replicas: u64::try_from(replicas).unwrap_or_default(), timeout }))
+    Ok(Flow::Wait(Box::new(WaitOrder { replicas: u64::try_from(replicas).unwrap_or_default(), timeout })))
 }
 
 /// Waits as `order` says and appends the reply to the turn.
@@ -61,7 +61,7 @@ mod tests {
             assert_eq!(bench.ask(request), format!("-{text}\r\n"), "{request}");
         }
         let order = |replicas, timeout_ms: Option<u64>| {
-            Flow::Wait(WaitOrder { replicas, timeout: timeout_ms.map(Duration::from_millis) })
+            Flow::Wait(Box::new(WaitOrder { replicas, timeout: timeout_ms.map(Duration::from_millis) }))
         };
         assert_eq!(bench.ask_for("WAIT -1 0").1, order(0, None));
         assert_eq!(bench.ask_for("WAIT 2 100").1, order(2, Some(100)));

@@ -93,11 +93,11 @@ enum TurnEnd {
     /// There is more to do before anything is read.
     Busy,
     /// The whole cluster has to be asked.
-    Await(ClusterWide),
+    Await(Box<ClusterWide>),
     /// Clients are to wait.
     Paused,
     /// Other replicas have to be waited for.
-    Wait(WaitOrder),
+    Wait(Box<WaitOrder>),
     /// Nothing more is to be served.
     Close,
 }
@@ -238,10 +238,10 @@ impl<'a> Session<'a> {
         self.turn.finish(outcomes, updated);
         self.settle_turn(began);
         if let TurnEnd::Await(request) = end {
-            self.ask_cluster(request).await;
+            self.ask_cluster(*request).await;
             end = TurnEnd::Busy;
         } else if let TurnEnd::Wait(order) = end {
-            end = self.wait(order, killed).await;
+            end = self.wait(*order, killed).await;
         }
         let out = std::mem::take(&mut self.turn.out);
         Statistics::add(&self.server.statistics.output_bytes, out.len());

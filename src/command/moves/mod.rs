@@ -73,7 +73,7 @@ impl Context<'_> {
             return served;
         }
         let task = Move { kind, source: request.bytes(1), destination: request.bytes(2) };
-        Ok(Flow::Await(ClusterWide::Move(Box::new(task))))
+        Ok(Flow::wait_for(ClusterWide::Move(Box::new(task))))
     }
 }
 
