@@ -164,7 +164,7 @@ impl Node {
 
     /// Bytes of memory that the system counts for it.
     pub(crate) fn resident_bytes(&self) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux tells of processes");
+        let status = self.status();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is alive");
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kilobytes") * 1024
     }
@@ -174,6 +174,15 @@ impl Node {
         assert!(!self.is_gone.get(), "{} has ended", self.id);
         let status = Command::new("kill").args([signal.name(), &self.child.id().to_string()]).status();
         assert!(status.expect("there is a kill command").success());
+        if matches!(signal, Signal::Stop) {
+            // It may answer a little longer.
+            poll("the node to stand still", PATIENCE, || self.status().contains("State:\tT").then_some(()));
+        }
+    }
+
+    /// What the system says of it.
+    fn status(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux tells of processes")
     }
 
     /// Ends it as a power failure would.
