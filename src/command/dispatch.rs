@@ -113,7 +113,7 @@ pub(crate) fn dispatch(
         Err(error) => return reject(&error, None, server, request, turn),
     };
     if !state.authenticated && connection::must_authenticate(server, state, spec) {
-        return refuse(&CommandError::AuthenticationRequired, turn);
+        return reject(&CommandError::AuthenticationRequired, Some(spec), server, request, turn);
     }
     if !spec.plain || from > 0 || server.watch.monitors.any() {
         return dispatch_closely(spec, server, client, state, order, now, turn);

@@ -298,15 +298,18 @@ impl<'a> Session<'a> {
 
     /// Waits for other replicas, perhaps for ever: until the client leaves or is killed.
     async fn wait(&mut self, order: WaitOrder, killed: &CancellationToken) -> TurnEnd {
+        let began = Instant::now();
         tokio::select! {
             biased;
-            () = command::wait(self.server, order, &mut self.turn) => TurnEnd::Busy,
+            () = command::wait(self.server, order, &mut self.turn) => {
+                self.server.watch.awaited(self.turn.meter.current().id, began.elapsed(), &[]);
+                TurnEnd::Busy
+            }
             () = killed.cancelled() => TurnEnd::Close,
             () = self.connection.left() => TurnEnd::Close,
         }
     }
 
-    /// Dispatches commands until none is left or the turn has to end.
     /// Dispatches commands until none is left or the turn has to end. The hottest loop of all, so it is compiled apart
     /// from the state machine around it, with [`command::dispatch`] in it.
     #[inline(never)]
