@@ -17,6 +17,15 @@ use super::settings;
 const SHARED: &str = "all nodes have to agree on it: change it in the configuration of each and restart them";
 const IMMUTABLE: &str = "can't set immutable config";
 const DUPLICATE: &str = "duplicate parameter";
+const NOT_AN_INTEGER: &str = "argument couldn't be parsed into an integer";
+
+/// One setting that is to change, by who owns it.
+enum Step {
+    Live(Change),
+    /// In microseconds; a negative number is never.
+    SlowerThan(i64),
+    SlowLogLen(u64),
+}
 
 /// CONFIG SET: pairs of a setting and its new value.
 pub(super) fn set(context: &mut Context<'_>) -> Result<Flow, CommandError> {
@@ -39,7 +48,11 @@ pub(super) fn set(context: &mut Context<'_>) -> Result<Flow, CommandError> {
         changes.push(change(server, name, &present, value, text).map_err(failed)?);
     }
     for change in changes {
-        server.live.apply(change);
+        match change {
+            Step::Live(change) => server.live.apply(change),
+            Step::SlowerThan(micros) => server.watch.slow_log.set_slower_than(micros),
+            Step::SlowLogLen(commands) => server.watch.slow_log.set_len_max(commands),
+        }
     }
     Ok(context.ok())
 }
@@ -60,9 +73,11 @@ fn known(server: &Server, name: &[u8]) -> Option<(&'static str, String)> {
 /// What setting `name`, by now `present`, to `value` comes to; `text` is the same if it is UTF-8.
 ///
 /// A new setting that can change at run time gets an arm here, and a variant of [`Change`] or, if it does not live in
-/// [`super::live`], one that its owner applies.
-fn change(server: &Server, name: &str, present: &str, value: &[u8], text: &str) -> Result<Change, String> {
-    match name {
+/// [`super::live`], of [`Step`].
+fn change(server: &Server, name: &str, present: &str, value: &[u8], text: &str) -> Result<Step, String> {
+    let change = match name {
+        "slowlog-log-slower-than" => return number(value, -1).map(Step::SlowerThan),
+        "slowlog-max-len" => return number(value, 0).map(|count| Step::SlowLogLen(count.cast_unsigned())),
         "maxclients" => integer(value, &MAX_CLIENTS).map(|count| Change::MaxClients(narrow(count))),
         "timeout" => integer(value, &SECONDS).map(Change::TimeoutSeconds),
         "tcp-keepalive" => integer(value, &SECONDS).map(Change::TcpKeepaliveSeconds),
@@ -76,7 +91,8 @@ fn change(server: &Server, name: &str, present: &str, value: &[u8], text: &str) 
         _ if value == present.as_bytes() => Ok(Change::None),
         _ if is_shared(server, name) => Err(SHARED.to_owned()),
         _ => Err(IMMUTABLE.to_owned()),
-    }
+    };
+    change.map(Step::Live)
 }
 
 /// Whether peers refuse each other when they differ in it.
@@ -85,8 +101,15 @@ fn is_shared(server: &Server, name: &str) -> bool {
     name == "read-quorum" || shared.iter().any(|(key, _)| key.replace('_', "-") == name)
 }
 
+/// A number from `min` on.
+fn number(value: &[u8], min: i64) -> Result<i64, String> {
+    let number = parse_i64(value).ok_or(NOT_AN_INTEGER)?;
+    let out_of_range = || format!("argument must be between {min} and {} inclusive", i64::MAX);
+    if number >= min { Ok(number) } else { Err(out_of_range()) }
+}
+
 fn integer(value: &[u8], knob: &Knob) -> Result<u64, String> {
-    let number = parse_i64(value).ok_or("argument couldn't be parsed into an integer")?;
+    let number = parse_i64(value).ok_or(NOT_AN_INTEGER)?;
     // What is negative is below every range that does not hold it.
     within(u64::try_from(number).unwrap_or(u64::MAX), knob)
 }
