@@ -43,13 +43,11 @@ pub enum Mutation {
     HintsOutliveTombstones,
     /// A replica that has answered an update takes older writes all the same.
     PromiseIsIgnored,
-    /// A replica takes an update's write over one that the update has not seen.
-    BaseIsIgnored,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::NoStaleRule,
         Self::RetryAtFirstStale,
         Self::StaleIsAck,
@@ -67,7 +65,6 @@ impl Mutation {
         Self::TombstonesByAge,
         Self::HintsOutliveTombstones,
         Self::PromiseIsIgnored,
-        Self::BaseIsIgnored,
     ];
 }
 

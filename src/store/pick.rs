@@ -44,6 +44,14 @@ mod tests {
     use crate::store::StoreOptions;
     use crate::version::{Hlc, StartNumber, Version};
 
+    /// Numbers without a pattern: SplitMix64 (Steele et al., 2014).
+    fn spread(number: u64) -> u64 {
+        let mut mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
     #[test]
     fn keys_are_picked_evenly_and_only_live_ones() {
         let now = UnixMs(1_000_000);
@@ -57,14 +65,14 @@ mod tests {
             }
             let mut times = BTreeMap::<Bytes, u64>::new();
             for draw in 0..50 * count {
-                let draw =
-                    (draw + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17).wrapping_mul(0xD1B5_4A32_D192_ED03);
+                let draw = spread(draw);
                 if let Some(key) = store.pick(Slot::of_key(b"tag"), draw, now) {
                     *times.entry(key).or_default() += 1;
                 }
             }
             assert_eq!(times.len() as u64, count);
-            assert!(times.values().all(|times| (5..=150).contains(times)), "{times:?}");
+            let (least, most) = (times.values().min(), times.values().max());
+            assert!(times.values().all(|times| (5..=150).contains(times)), "{count} keys: {least:?} to {most:?}");
         }
     }
 }

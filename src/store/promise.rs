@@ -145,7 +145,7 @@ impl LocalKvStore {
             }
             self.promises.end(key.hash, ballot);
             let shown = table.look_up(key, now).version().unwrap_or_default();
-            if shown > base && shown < ballot && !is_on(Mutation::BaseIsIgnored) {
+            if shown > base && shown < ballot {
                 return Accepted::Refused(shown);
             }
             Accepted::Written(table.write(key, record, context))

@@ -66,7 +66,7 @@ impl Client {
         let (key, value) = (self.key(), self.value());
         let swaps = world.plan.theme.mix.swaps;
         if swaps > 0 && self.chance.happens(swaps) {
-            return self.swap(node, key, value).await;
+            return self.update(node, key, value).await;
         }
         let operation = cluster::write(&key, value.as_deref());
         let patience = self.patience();
@@ -78,19 +78,20 @@ impl Client {
         world.history.record((self.number, node), &key, Action::Write(value), ask).await;
     }
 
-    /// A value for another.
-    async fn swap(&mut self, node: usize, key: String, value: Option<String>) {
+    /// A value for another, or behind another.
+    async fn update(&mut self, node: usize, key: String, value: Option<String>) {
         let world = Arc::clone(&self.world);
-        let command = match &value {
-            Some(value) => format!("SET {key} {value} GET"),
-            None => format!("GETDEL {key}"),
+        let (command, action) = match value {
+            Some(value) if self.chance.happens(60) => (format!("APPEND {key} .{value}"), Action::Append(value)),
+            Some(value) => (format!("SET {key} {value} GET"), Action::Swap(Some(value))),
+            None => (format!("GETDEL {key}"), Action::Swap(None)),
         };
         let patience = self.patience();
         let ask = async {
             let reply = tokio::time::timeout(patience, world.cluster.update(node, &command)).await;
             reply.unwrap_or(Reply::Died)
         };
-        world.history.record((self.number, node), &key, Action::Swap(value), ask).await;
+        world.history.record((self.number, node), &key, action, ask).await;
     }
 
     /// A value, and its end by way of another node.

@@ -12,6 +12,19 @@ use crate::support::history::{Action, Call, Fate, NOBODY};
 /// Why a history breaks a promise: the calls that show it, in words.
 pub(crate) type Violation = String;
 
+/// What a call returned of the key, if it tells that: no value, or those that make it up.
+fn seen(call: &Call) -> Option<Option<&str>> {
+    match (&call.action, &call.fate) {
+        (Action::Read | Action::Swap(_), Fate::Saw(value)) => Some(value.as_deref()),
+        _ => None,
+    }
+}
+
+/// The values that were put behind one another, in their order.
+fn parts(values: &str) -> impl DoubleEndedIterator<Item = &str> {
+    values.split('.').filter(|value| !value.is_empty())
+}
+
 /// The calls of each key.
 pub(crate) fn by_key(calls: &[Call]) -> Vec<Vec<Call>> {
     let mut keys: HashMap<&str, Vec<Call>> = HashMap::new();
@@ -25,20 +38,21 @@ pub(crate) fn by_key(calls: &[Call]) -> Vec<Vec<Call>> {
 
 /// No value whose write was answered as taken back is read, before or after that answer; nor one that nobody wrote.
 pub(crate) fn nothing_taken_back_is_read(calls: &[Call]) -> Result<(), Violation> {
-    let written: HashMap<&str, &Call> =
-        calls.iter().filter_map(|call| Some((call.value()?.as_deref()?, call))).collect();
+    let written: HashMap<&str, &Call> = calls.iter().filter_map(|call| Some((call.value()??, call))).collect();
     for read in calls {
-        let Fate::Saw(Some(value)) = &read.fate else { continue };
-        match written.get(value.as_str()) {
-            None => return Err(format!("nobody wrote what was read:\n{read}")),
-            Some(write) if write.key != read.key => return Err(format!("another key's value:\n{write}\n{read}")),
-            Some(write) if write.fate == Fate::TakenBack => {
-                return Err(format!("a value was read that was taken back:\n{write}\n{read}"));
+        let Some(values) = seen(read) else { continue };
+        for value in values.iter().flat_map(|values| parts(values)) {
+            match written.get(value) {
+                None => return Err(format!("nobody wrote what was read:\n{read}")),
+                Some(write) if write.key != read.key => return Err(format!("another key's value:\n{write}\n{read}")),
+                Some(write) if write.fate == Fate::TakenBack => {
+                    return Err(format!("a value was read that was taken back:\n{write}\n{read}"));
+                }
+                Some(write) if write.invoked > read.returned => {
+                    return Err(format!("a value was read before it was written:\n{write}\n{read}"));
+                }
+                Some(_) => {}
             }
-            Some(write) if write.invoked > read.returned => {
-                return Err(format!("a value was read before it was written:\n{write}\n{read}"));
-            }
-            Some(_) => {}
         }
     }
     Ok(())
@@ -57,7 +71,9 @@ pub(crate) fn final_reads_return_the_last_acknowledged(calls: &[Call]) -> Result
 
 fn these_return_the_last_acknowledged(calls: &[Call], is_held: impl Fn(&Call) -> bool) -> Result<(), Violation> {
     for read in calls.iter().filter(|call| is_held(call)) {
-        let Fate::Saw(seen) = &read.fate else { continue };
+        let Some(seen) = seen(read) else { continue };
+        // What was put there last is what the key holds by now.
+        let seen = seen.map(|values| parts(values).next_back().unwrap_or_default());
         // The latest beginning of any write that was acknowledged before this read began: whatever was answered
         // before that, is superseded.
         let acknowledged = calls.iter().filter(|call| call.has_written() && call.returned < read.invoked);
@@ -82,7 +98,7 @@ pub(crate) fn swaps_see_one_another(calls: &[Call]) -> Result<(), Violation> {
     these_return_the_last_acknowledged(calls, is_swap)?;
     let mut replaced: HashMap<&str, &Call> = HashMap::new();
     for swap in calls.iter().filter(|call| is_swap(call)) {
-        if let Fate::Saw(Some(value)) = &swap.fate
+        if let Some(Some(value)) = seen(swap)
             && let Some(other) = replaced.insert(value, swap)
         {
             return Err(format!("one value was replaced twice:\n{other}\n{swap}\n{}", list(calls)));
@@ -120,14 +136,23 @@ struct Step {
 enum Effect {
     Write(Option<String>),
     Read(Option<String>),
-    Swap { seen: Option<String>, value: Option<String> },
+    Swap {
+        seen: Option<String>,
+        value: Option<String>,
+    },
+    /// The length that was told, if any.
+    Append {
+        value: String,
+        length: Option<usize>,
+    },
 }
 
 impl Effect {
     /// Whether it can be the next that takes effect on a key that holds this.
     fn fits(&self, held: Option<&String>) -> bool {
         match self {
-            Self::Write(_) => true,
+            Self::Write(_) | Self::Append { length: None, .. } => true,
+            Self::Append { value, length: Some(length) } => held.map_or(0, String::len) + value.len() + 1 == *length,
             Self::Read(seen) | Self::Swap { seen, .. } => seen.as_ref() == held,
         }
     }
@@ -137,21 +162,32 @@ struct Steps(Vec<Step>);
 
 impl Steps {
     fn of(calls: &[Call]) -> Self {
-        let seen: HashSet<&Option<String>> = calls
+        let seen: HashSet<Option<&str>> = calls
             .iter()
-            .filter_map(|call| match &call.fate {
-                Fate::Saw(value) => Some(value),
-                _ => None,
+            .filter_map(seen)
+            .flat_map(|seen| match seen {
+                None => vec![None],
+                Some(values) => parts(values).map(Some).collect(),
             })
             .collect();
+        // A length tells of values that nobody saw.
+        let tells_lengths = calls.iter().any(|call| matches!(call.action, Action::Append(_)) && call.has_written());
+        let matters = |value: Option<&str>| tells_lengths || seen.contains(&value);
         let step = |call: &Call| {
             let (effect, returned) = match (&call.action, &call.fate) {
                 (Action::Write(value), Fate::Acknowledged) => (Effect::Write(value.clone()), call.returned),
                 // What nobody saw may just as well never have happened.
-                (Action::Write(value) | Action::Swap(value), Fate::Unknown) if seen.contains(value) => {
+                (Action::Write(value) | Action::Swap(value), Fate::Unknown) if matters(value.as_deref()) => {
                     (Effect::Write(value.clone()), u64::MAX)
                 }
                 (Action::Read, Fate::Saw(value)) => (Effect::Read(value.clone()), call.returned),
+                (Action::Append(value), Fate::Unknown) if matters(Some(value)) => {
+                    (Effect::Append { value: value.clone(), length: None }, u64::MAX)
+                }
+                (Action::Append(value), Fate::Saw(length)) => {
+                    let length = length.as_ref().and_then(|length| length.trim_start_matches(':').parse().ok());
+                    (Effect::Append { value: value.clone(), length }, call.returned)
+                }
                 (Action::Swap(value), Fate::Saw(seen)) => {
                     (Effect::Swap { seen: seen.clone(), value: value.clone() }, call.returned)
                 }
@@ -201,8 +237,14 @@ impl Search<'_> {
 
     fn takes(&mut self, position: &mut Position, at: usize) -> bool {
         let before = position.value.clone();
-        if let Effect::Write(value) | Effect::Swap { value, .. } = &self.steps.0[at].effect {
-            position.value.clone_from(value);
+        match &self.steps.0[at].effect {
+            Effect::Write(value) | Effect::Swap { value, .. } => position.value.clone_from(value),
+            Effect::Append { value, .. } => {
+                let held = position.value.get_or_insert_default();
+                held.push('.');
+                held.push_str(value);
+            }
+            Effect::Read(_) => {}
         }
         position.taken[at] = true;
         let goes_on = self.can_go_on(position);
@@ -229,13 +271,14 @@ mod tests {
         let action = match words.next() {
             Some("set") => Action::Write(words.next().map(str::to_owned)),
             Some("del") => Action::Write(None),
+            Some("append") => Action::Append(words.next().map(str::to_owned).expect("a value")),
             Some("swap") => Action::Swap(words.next().map(str::to_owned)),
             _ => Action::Read,
         };
         let fate = match (&action, end) {
             (_, "?") => Fate::Unknown,
             (_, end) if end.ends_with('!') => Fate::TakenBack,
-            (Action::Read | Action::Swap(_), _) => {
+            (Action::Read | Action::Swap(_) | Action::Append(_), _) => {
                 Fate::Saw(words.next().filter(|&value| value != "nil").map(str::to_owned))
             }
             _ => Fate::Acknowledged,
@@ -272,6 +315,27 @@ mod tests {
             assert_eq!(swaps_see_one_another(&history(lines)), Ok(()), "{lines:?}");
         }
         assert_eq!(is_linearizable(&history(&["0-1 set a", "2-9 swap b a", "2-9 swap c b", "10-11 get c"])), Ok(()));
+    }
+
+    #[test]
+    fn what_is_appended_stands_behind_what_was_there() {
+        for lines in [
+            &["0-1 set a", "2-9 append b 3", "2-9 append c 5", "10-11 get a.b.c"][..],
+            &["0-1 append a 2", "2-? append b", "3-4 append c 6", "5-6 get .a.b.c"],
+            &["0-1 set a", "2-? set bb", "3-4 append c 4", "5-6 set d", "7-8 get d"],
+        ] {
+            assert_eq!(is_linearizable(&history(lines)), Ok(()), "{lines:?}");
+            assert_eq!(nothing_taken_back_is_read(&history(lines)), Ok(()), "{lines:?}");
+            assert_eq!(reads_return_the_last_acknowledged(&history(lines)), Ok(()), "{lines:?}");
+        }
+        for lines in [
+            &["0-1 set a", "2-3 append b 3", "4-5 append c 3"][..],
+            &["0-1 set a", "2-3 set b", "4-? append c", "5-6 get a.c"],
+            &["0-1 set a", "2-3 append b 3", "4-5 get a"],
+        ] {
+            assert!(is_linearizable(&history(lines)).is_err(), "{lines:?}");
+        }
+        assert!(nothing_taken_back_is_read(&history(&["0-1 set a", "2-3! append b", "4-5 get a.b"])).is_err());
     }
 
     #[test]

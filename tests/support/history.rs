@@ -34,6 +34,8 @@ pub(crate) enum Action {
     Read,
     /// Store such a value, or delete, and return what was there before.
     Swap(Option<String>),
+    /// Put such a value, after a dot, behind what was there before.
+    Append(String),
 }
 
 /// What became of it.
@@ -78,10 +80,11 @@ impl Reply {
 }
 
 impl Call {
-    /// What it stores, if it stores anything.
-    pub(crate) fn value(&self) -> Option<&Option<String>> {
+    /// What it stores, if it stores anything: of what it appends, the value alone.
+    pub(crate) fn value(&self) -> Option<Option<&str>> {
         match &self.action {
-            Action::Write(value) | Action::Swap(value) => Some(value),
+            Action::Write(value) | Action::Swap(value) => Some(value.as_deref()),
+            Action::Append(value) => Some(Some(value)),
             Action::Read => None,
         }
     }
@@ -90,7 +93,7 @@ impl Call {
     pub(crate) fn has_written(&self) -> bool {
         match self.action {
             Action::Write(_) => self.fate == Fate::Acknowledged,
-            Action::Swap(_) => matches!(self.fate, Fate::Saw(_)),
+            Action::Swap(_) | Action::Append(_) => matches!(self.fate, Fate::Saw(_)),
             Action::Read => false,
         }
     }
@@ -110,6 +113,7 @@ impl fmt::Display for Call {
             Action::Read => write!(f, "GET {key}")?,
             Action::Swap(Some(value)) => write!(f, "SET {key} {value} GET")?,
             Action::Swap(None) => write!(f, "GETDEL {key}")?,
+            Action::Append(value) => write!(f, "APPEND {key} .{value}")?,
         }
         match fate {
             Fate::Saw(Some(value)) => write!(f, " = {value}"),

@@ -4,6 +4,7 @@ mod bounds;
 mod digests;
 mod flush_and_expiry;
 mod merging;
+mod promises;
 mod reverts;
 mod threads;
 mod tombstones;

@@ -1,0 +1,92 @@
+//! Promises: what a replica takes while an update is under way, and what it does not.
+
+use super::*;
+
+fn prepare(bench: &Bench, ballot: Version, now: UnixMs) -> Prepared<Option<Version>> {
+    bench.store.prepare(bench.slot, b"k", ballot, now, |lookup| lookup.version())
+}
+
+fn accept(bench: &Bench, value: &str, ballot: Version, base: Version, now: UnixMs) -> Accepted {
+    bench.store.accept(bench.slot, b"k", Some(value.as_bytes()), None, (ballot, base), now)
+}
+
+#[test]
+fn an_update_writes_over_what_it_has_seen() {
+    let bench = Bench::new();
+    bench.set("k", "a", v(5));
+    assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(Some(v(5))));
+    assert_eq!(accept(&bench, "b", v(10), v(5), NOW), Accepted::Written(applied(v(5), true)));
+    assert_eq!(bench.get("k").as_deref(), Some("b"));
+}
+
+#[test]
+fn nothing_older_than_a_promise_is_taken_that_was_not_shown_before() {
+    let bench = Bench::new();
+    bench.set("k", "a", v(5));
+    assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(Some(v(5))));
+
+    assert_eq!(bench.set("k", "late", v(7)), Written::Promised(v(10)));
+    assert_eq!(bench.copy("k", "late", v(7)), Copied::Promised(v(10)));
+    assert_eq!(bench.set("k", "a", v(5)), applied(Version::default(), false), "a repetition changes nothing");
+    assert_eq!(bench.set("other", "x", v(6)), applied(Version::default(), false), "it is of one key alone");
+    assert_eq!(bench.set("k", "newer", v(11)), applied(v(5), true));
+    assert_eq!(accept(&bench, "b", v(10), v(5), NOW), Accepted::Written(Written::Stale(v(11))));
+}
+
+#[test]
+fn a_write_is_taken_only_under_the_ballot_that_was_promised_last() {
+    let bench = Bench::new();
+    assert_eq!(accept(&bench, "b", v(10), Version::default(), NOW), Accepted::Refused(Version::default()));
+    assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(None));
+    assert_eq!(prepare(&bench, v(20), NOW), Prepared::Shows(None));
+    assert_eq!(prepare(&bench, v(15), NOW), Prepared::Promised(v(20)));
+    assert_eq!(accept(&bench, "b", v(10), Version::default(), NOW), Accepted::Refused(v(20)));
+    assert_eq!(
+        accept(&bench, "c", v(20), Version::default(), NOW),
+        Accepted::Written(applied(Version::default(), false))
+    );
+    assert_eq!(accept(&bench, "c", v(20), Version::default(), NOW), Accepted::Refused(Version::default()), "once");
+    assert_eq!(bench.get("k").as_deref(), Some("c"));
+}
+
+/// The replica was not among those whose answers the update waited for.
+#[test]
+fn what_an_update_has_not_seen_is_not_written_over() {
+    let bench = Bench::new();
+    bench.set("k", "unseen", v(7));
+    assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(Some(v(7))));
+    assert_eq!(accept(&bench, "b", v(10), v(5), NOW), Accepted::Refused(v(7)));
+    assert_eq!(bench.get("k").as_deref(), Some("unseen"));
+    assert_eq!(bench.set("k", "late", v(8)), applied(v(7), true), "the promise is over");
+}
+
+#[test]
+fn what_an_update_is_based_on_may_come_while_it_is_under_way() {
+    let bench = Bench::new();
+    assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(None));
+    let base = |ballot| bench.store.copy_base(bench.slot, b"k", Some(b"seen"), None, (v(5), ballot), NOW);
+    assert_eq!(base(v(9)), Copied::Promised(v(10)));
+    assert_eq!(base(v(10)), Copied::Newest);
+    assert_eq!(accept(&bench, "b", v(10), v(5), NOW), Accepted::Written(applied(v(5), true)));
+    assert_eq!(bench.set("k", "seen", v(5)), applied(Version::default(), false), "it was the newest here");
+}
+
+#[test]
+fn a_promise_that_nobody_keeps_ends() {
+    let bench = Bench::new();
+    prepare(&bench, v(10), NOW);
+    assert_eq!(accept(&bench, "b", v(10), Version::default(), LATER), Accepted::Refused(Version::default()));
+    assert_eq!(bench.store.write(bench.slot, b"k", Some(b"v"), None, v(7), LATER), applied(Version::default(), false));
+    bench.store.sweep(LATER);
+    assert_eq!(bench.store.promises.ballot(bench.store.hashed(b"k").hash, NOW), None);
+}
+
+#[test]
+fn an_updates_write_can_be_taken_back() {
+    let bench = Bench::new();
+    bench.set("k", "a", v(5));
+    prepare(&bench, v(10), NOW);
+    accept(&bench, "b", v(10), v(5), NOW);
+    assert_eq!(bench.revert("k", v(10)), Reverted::Confirmed);
+    assert_eq!(bench.get("k").as_deref(), Some("a"));
+}
