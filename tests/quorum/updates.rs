@@ -145,3 +145,23 @@ async fn a_write_that_an_update_has_seen_takes_effect_once() {
     let expected = if sum_of(&counted) == Some(11) { "11" } else { "10" };
     assert_eq!(cluster.get(0, &key).await, Reply::value(expected));
 }
+
+/// The home takes a whole pipeline on and dies: whoever waits for it is told soon, however many commands there were.
+#[tokio::test(start_paused = true)]
+async fn a_home_that_dies_keeps_a_pipeline_waiting_once() {
+    let cluster = Setup::new(3, (3, 3, 1)).start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    cluster.network.set_delay(index(2), index(0), Duration::from_millis(400));
+    let commands = vec![format!("INCR {key}"); 100];
+    let words: Vec<&str> = commands.iter().map(String::as_str).collect();
+    let counting = cluster.update_all(1, &words);
+    let killing = async {
+        cluster.pass(100).await;
+        cluster.crash(0);
+        Instant::now()
+    };
+    let (replies, died_at) = tokio::join!(counting, killing);
+
+    assert!(replies.iter().all(|reply| matches!(reply, Reply::Indeterminate(_))), "{:?}", replies[0]);
+    assert!(died_at.elapsed() <= 5 * cluster.config.request_timeout(), "{:?}", died_at.elapsed());
+}

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::UpdateOrder;
 use super::queue::{Asker, Job};
@@ -11,6 +11,7 @@ use crate::codec::reply;
 use crate::coordinator::{ConsistentHashingKvStore, QuorumError};
 use crate::peer::{Exchange, LinkFault, LinkState, PeerReply, PeerRequest, RequestBatch, UpdateRequest};
 use crate::ring::{NodeIndex, Slot};
+use crate::version::StartNumber;
 
 /// How long an update may take at its home, in `request_timeout`s: to wait for others, to be tried, and to be taken back.
 const PATIENCE_TIMEOUTS: u32 = 4;
@@ -22,6 +23,15 @@ struct Carried {
     /// `None`: it is carried out here.
     to: Option<(NodeIndex, u64)>,
     reply: oneshot::Receiver<Bytes>,
+}
+
+/// How long the next reply of one home is waited for. One that falls silent costs that time once, however many updates it has
+/// taken on.
+struct Patience {
+    home: NodeIndex,
+    /// The process that has taken them on.
+    process: StartNumber,
+    ends_at: Instant,
 }
 
 /// What leaves for one node.
@@ -67,6 +77,7 @@ impl ConsistentHashingKvStore {
             self.updates.hand_in(jobs);
             self.replica.calls.arrived.notify_one();
         }
+        let mut patience: Vec<Patience> = letters.iter().map(|letter| self.patience_with(letter.to)).collect();
         let exchanges: Vec<(NodeIndex, Vec<u64>, Exchange)> =
             letters.into_iter().map(|Letter { to, batch, ids }| (to, ids, self.peers.exchange(to, batch))).collect();
         let mut not_taken = Vec::new();
@@ -79,7 +90,7 @@ impl ConsistentHashingKvStore {
             match not_taken {
                 Some((_, None)) => left.push(position),
                 Some((_, Some(error))) => replies[position] = Some(refusal(error)),
-                None => replies[position] = Some(self.await_reply(to, reply).await),
+                None => replies[position] = Some(self.await_reply(to, reply, &mut patience).await),
             }
         }
         left
@@ -138,24 +149,42 @@ impl ConsistentHashingKvStore {
         not_taken
     }
 
+    /// The patience with what leaves for `home` now.
+    fn patience_with(&self, home: NodeIndex) -> Patience {
+        let ends_at = Instant::now() + self.replica.config.request_timeout() * PATIENCE_TIMEOUTS;
+        Patience { home, process: self.peers.process(home), ends_at }
+    }
+
     /// Waits for the reply of an update that its home has taken on.
-    async fn await_reply(&self, to: Option<(NodeIndex, u64)>, mut reply: oneshot::Receiver<Bytes>) -> Bytes {
+    async fn await_reply(
+        &self,
+        to: Option<(NodeIndex, u64)>,
+        mut reply: oneshot::Receiver<Bytes>,
+        patience: &mut [Patience],
+    ) -> Bytes {
         let Some((home, id)) = to else {
             return reply.await.unwrap_or_else(|_| refusal(&self.unknown(self.replica.index)));
         };
         let request_timeout = self.replica.config.request_timeout();
-        let process = self.peers.process(home);
-        let mut ends_at = Instant::now() + request_timeout * PATIENCE_TIMEOUTS;
-        loop {
-            match timeout(request_timeout / LOOK_PARTS, &mut reply).await {
-                Ok(Ok(reply)) => return reply,
-                Ok(Err(_)) => break,
-                Err(_) if Instant::now() >= ends_at => break,
-                // It may still come on the home's own link, but not for long.
-                Err(_) if self.peers.link(home) == LinkState::Down || self.peers.process(home) != process => {
-                    ends_at = ends_at.min(Instant::now() + request_timeout / 2);
+        if let Some(Patience { process, ends_at, .. }) = patience.iter_mut().find(|patience| patience.home == home) {
+            loop {
+                let look_at = (Instant::now() + request_timeout / LOOK_PARTS).min(*ends_at);
+                let answer = timeout_at(look_at, &mut reply).await;
+                let (now, is_gone) = (Instant::now(), self.peers.link(home) == LinkState::Down);
+                match answer {
+                    Ok(Ok(reply)) if now >= *ends_at => return reply,
+                    Ok(Ok(reply)) => {
+                        *ends_at = now + request_timeout * PATIENCE_TIMEOUTS;
+                        return reply;
+                    }
+                    Err(_) if now < *ends_at => {
+                        // It may still come on the home's own link, but not for long.
+                        if is_gone || self.peers.process(home) != *process {
+                            *ends_at = (*ends_at).min(now + request_timeout / 2);
+                        }
+                    }
+                    Ok(Err(_)) | Err(_) => break,
                 }
-                Err(_) => {}
             }
         }
         self.replica.calls.forget(id);
