@@ -38,9 +38,9 @@ use ringkv::peer::{Introduction, LocalNode, PeerReply, PeerRequest};
 use ringkv::store::Lookup;
 use ringkv::time::UnixMs;
 use ringkv::version::{StartNumber, Version};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use support::cluster::{Reply, Setup, TestCluster, encoded, index, slot, write};
+use support::cluster::{Reply, Setup, TestCluster, encoded, index, slot, update, write};
 
 const HOUR_MS: i64 = 3_600_000;
 

@@ -165,3 +165,17 @@ async fn a_home_that_dies_keeps_a_pipeline_waiting_once() {
     assert!(replies.iter().all(|reply| matches!(reply, Reply::Indeterminate(_))), "{:?}", replies[0]);
     assert!(died_at.elapsed() <= 5 * cluster.config.request_timeout(), "{:?}", died_at.elapsed());
 }
+
+/// A rule that panics takes its own round along and nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_panics_does_not_block_its_slot() {
+    let cluster = three().start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    let mut order = update(&format!("INCR {key}"));
+    order.rule = |_| panic!("a bug");
+    let reply = cluster.node(0).store.update(vec![order]).await.remove(0);
+    assert!(reply.starts_with(b"-INDETERMINATE"), "{reply:?}");
+
+    let next = timeout(10 * cluster.config.request_timeout(), cluster.update(0, &format!("INCR {key}"))).await;
+    assert_eq!(next, Ok(Reply::Value(Some(":1".to_owned()))));
+}

@@ -76,6 +76,13 @@ impl UpdateQueue {
         free.into_iter().flat_map(|slot| state.take(slot)).collect()
     }
 
+    /// Nobody works on these slots any more: what waits for them comes in again.
+    fn hand_back(&self, slots: &[Slot]) {
+        let mut state = self.0.lock();
+        let waiting: Vec<Job> = slots.iter().filter_map(|slot| state.busy.remove(slot)).flatten().collect();
+        state.incoming.splice(..0, waiting);
+    }
+
     /// What is to be worked on next of slots that were worked on; those for which nothing waits are free again.
     fn next(&self, slots: &[Slot]) -> Vec<Job> {
         let mut state = self.0.lock();
@@ -119,10 +126,26 @@ async fn work(store: Arc<ConsistentHashingKvStore>, mut jobs: Vec<Job>) {
     while !jobs.is_empty() {
         let mut slots: Vec<Slot> = jobs.iter().map(|job| job.order.slot).collect();
         slots.dedup();
+        let worked_on = WorkedOn { store: &store, slots };
         let orders: Vec<UpdateOrder> = jobs.iter().map(|job| job.order.clone()).collect();
         let replies = store.carry_out(&orders).await;
         store.deliver(jobs, replies);
-        jobs = store.updates.next(&slots);
+        jobs = store.updates.next(&worked_on.slots);
+    }
+}
+
+/// Slots that are being worked on. Should a rule panic, its round is lost, and what waits behind it is not.
+struct WorkedOn<'a> {
+    store: &'a ConsistentHashingKvStore,
+    slots: Vec<Slot>,
+}
+
+impl Drop for WorkedOn<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.store.updates.hand_back(&self.slots);
+            self.store.replica.calls.arrived.notify_one();
+        }
     }
 }
 
