@@ -64,6 +64,9 @@ impl Default for DecodeLimits {
     }
 }
 
+/// What may stand around a value in a reply.
+const REPLY_FRAMING_BYTES_MAX: usize = 64;
+
 impl DecodeLimits {
     /// What nodes of one cluster may send each other: whatever one of them has taken from a client, though this node's
     /// own clients may send less, and the keys of a whole slot, however many.
@@ -71,6 +74,8 @@ impl DecodeLimits {
     pub fn between_nodes() -> Self {
         let clients = Self::default();
         let frame_bytes_max = clients.frame_bytes_max + MESSAGE_BYTES_MAX;
-        Self { arguments_max: frame_bytes_max, frame_bytes_max, ..clients }
+        // A client's reply travels whole, as one string: a value and what frames it.
+        let bulk_bytes_max = clients.bulk_bytes_max + REPLY_FRAMING_BYTES_MAX;
+        Self { arguments_max: frame_bytes_max, frame_bytes_max, bulk_bytes_max, ..clients }
     }
 }

@@ -108,17 +108,12 @@ impl Calls {
         std::mem::take(&mut waiting.calls)
     }
 
-    /// A call of this node's own: its number, and where its reply will be.
-    pub(crate) fn begin(&self) -> (u64, oneshot::Receiver<Bytes>) {
+    /// A call of this node's own, and where its reply will be.
+    pub(crate) fn begin(&self) -> (OwnCall<'_>, oneshot::Receiver<Bytes>) {
         let (sender, receiver) = oneshot::channel();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         self.pending.lock().insert(id, sender);
-        (id, receiver)
-    }
-
-    /// Nobody waits for the reply to this call any more.
-    pub(crate) fn forget(&self, id: u64) {
-        self.pending.lock().remove(&id);
+        (OwnCall { calls: self, id }, receiver)
     }
 
     /// The reply to a call of this node's own has come.
@@ -128,6 +123,19 @@ impl Calls {
             // Who waited may have left this very moment.
             let _ = waiting.send(Bytes::copy_from_slice(reply));
         }
+    }
+}
+
+/// A call of this node's own. Once it is dropped nobody waits for its reply any more.
+pub(crate) struct OwnCall<'a> {
+    calls: &'a Calls,
+    /// By which the home knows it.
+    pub(crate) id: u64,
+}
+
+impl Drop for OwnCall<'_> {
+    fn drop(&mut self) {
+        self.calls.pending.lock().remove(&self.id);
     }
 }
 
@@ -163,10 +171,11 @@ mod tests {
     async fn a_reply_reaches_who_waits_for_it_and_nobody_else() {
         let calls = Calls::new(StartNumber::FIRST);
         let ((first, one), (second, other)) = (calls.begin(), calls.begin());
-        calls.forget(first);
-        calls.done(first, b":1\r\n");
-        calls.done(second, b":2\r\n");
-        calls.done(second, b":3\r\n");
+        let (first_id, second_id) = (first.id, second.id);
+        drop(first);
+        calls.done(first_id, b":1\r\n");
+        calls.done(second_id, b":2\r\n");
+        calls.done(second_id, b":3\r\n");
         assert!(one.await.is_err());
         assert_eq!(other.await, Ok(Bytes::from_static(b":2\r\n")));
     }

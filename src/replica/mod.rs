@@ -37,6 +37,7 @@ use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
 
 pub use agreement::PeerAgreement;
+pub(crate) use calls::OwnCall;
 pub use calls::{Call, Calls};
 pub use catch_up::SyncingSlots;
 pub use convergence::Convergence;

@@ -44,7 +44,7 @@ mod tests {
     use crate::store::StoreOptions;
     use crate::version::{Hlc, StartNumber, Version};
 
-    /// Numbers without a pattern: SplitMix64 (Steele et al., 2014).
+    /// Numbers without a pattern: `SplitMix64` (Steele et al., 2014).
     fn spread(number: u64) -> u64 {
         let mut mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -8,8 +8,9 @@
 //! Replicated State Machines without logs", 2018) with versions for ballots.
 //!
 //! A promise ends with the update's write, when a larger ballot comes, or after some time, for the update may never come
-//! back. Whether it is in force is judged under the lock of the key's slot, where it matters, so clocks decide how long an abandoned
-//! promise is in the way, and nothing else. Plain writes pay for promises only while there are some.
+//! back. Whether it is in force is judged under the lock of the key's slot, where it matters. What the end of a promise gives away: an
+//! update that ended as INDETERMINATE may lie on a replica that nobody could ask; if it takes effect after all, it knows nothing
+//! of a write that was acknowledged since then under a smaller version, by a coordinator whose clock is behind. Plain writes pay for promises only while there are some.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -13,6 +13,7 @@ use crate::support::history::{Action, Call, Fate, NOBODY};
 pub(crate) type Violation = String;
 
 /// What a call returned of the key, if it tells that: no value, or those that make it up.
+#[allow(clippy::option_option, reason = "whether something is told, and whether that is a value, are two questions")]
 fn seen(call: &Call) -> Option<Option<&str>> {
     match (&call.action, &call.fate) {
         (Action::Read | Action::Swap(_), Fate::Saw(value)) => Some(value.as_deref()),

@@ -81,6 +81,10 @@ impl Reply {
 
 impl Call {
     /// What it stores, if it stores anything: of what it appends, the value alone.
+    #[allow(
+        clippy::option_option,
+        reason = "whether something is told, and whether that is a value, are two questions"
+    )]
     pub(crate) fn value(&self) -> Option<Option<&str>> {
         match &self.action {
             Action::Write(value) | Action::Swap(value) => Some(value.as_deref()),

@@ -10,18 +10,19 @@ use super::queue::{Asker, Job};
 use crate::codec::reply;
 use crate::coordinator::{ConsistentHashingKvStore, QuorumError};
 use crate::peer::{Exchange, LinkFault, LinkState, PeerReply, PeerRequest, RequestBatch, UpdateRequest};
+use crate::replica::OwnCall;
 use crate::ring::{NodeIndex, Slot};
 use crate::version::StartNumber;
 
 /// How long an update may take at its home, in `request_timeout`s: to wait for others, to be tried, and to be taken back.
-const PATIENCE_TIMEOUTS: u32 = 4;
+pub(super) const PATIENCE_TIMEOUTS: u32 = 4;
 /// How often it is looked whether the home is still there, in parts of `request_timeout`.
 const LOOK_PARTS: u32 = 4;
 
 /// An update that has left for its home.
-struct Carried {
-    /// `None`: it is carried out here.
-    to: Option<(NodeIndex, u64)>,
+struct Carried<'a> {
+    /// Its home, and its call there; `None`: it is carried out here.
+    to: Option<(NodeIndex, OwnCall<'a>)>,
     reply: oneshot::Receiver<Bytes>,
 }
 
@@ -86,11 +87,14 @@ impl ConsistentHashingKvStore {
         }
         let mut left = Vec::new();
         for (position, Carried { to, reply }) in carried {
-            let not_taken = to.and_then(|(_, id)| not_taken.iter().find(|(known, _)| *known == id));
+            let not_taken = to.as_ref().and_then(|(_, call)| not_taken.iter().find(|(known, _)| *known == call.id));
             match not_taken {
                 Some((_, None)) => left.push(position),
                 Some((_, Some(error))) => replies[position] = Some(refusal(error)),
-                None => replies[position] = Some(self.await_reply(to, reply, &mut patience).await),
+                None => {
+                    let home = to.as_ref().map(|(home, _)| *home);
+                    replies[position] = Some(self.await_reply(home, reply, &mut patience).await);
+                }
             }
         }
         left
@@ -103,14 +107,21 @@ impl ConsistentHashingKvStore {
     }
 
     /// Hands an update to its home, or puts it into the letter to that.
-    fn send(&self, order: &UpdateOrder, home: NodeIndex, jobs: &mut Vec<Job>, letters: &mut Vec<Letter>) -> Carried {
+    fn send(
+        &self,
+        order: &UpdateOrder,
+        home: NodeIndex,
+        jobs: &mut Vec<Job>,
+        letters: &mut Vec<Letter>,
+    ) -> Carried<'_> {
         if home == self.replica.index {
             let (sender, reply) = oneshot::channel();
-            jobs.push(Job { order: order.clone(), asker: Asker::Here(sender) });
+            jobs.push(Job::new(order.clone(), Asker::Here(sender)));
             return Carried { to: None, reply };
         }
         self.note_forwarded(order.slot);
-        let (id, reply) = self.replica.calls.begin();
+        let (own, reply) = self.replica.calls.begin();
+        let id = own.id;
         let position = letters.iter().position(|letter| letter.to == home).unwrap_or_else(|| {
             letters.push(Letter { to: home, batch: RequestBatch::new(), ids: Vec::new() });
             letters.len() - 1
@@ -119,7 +130,7 @@ impl ConsistentHashingKvStore {
         let call = UpdateRequest::Call { id, protocol: order.protocol, words };
         letters[position].batch.push(&PeerRequest::Update(call));
         letters[position].ids.push(id);
-        Carried { to: Some((home, id)), reply }
+        Carried { to: Some((home, own)), reply }
     }
 
     /// Which calls of a letter were not taken on: `None` if that is certain, so that another home may be asked, else what the
@@ -140,7 +151,6 @@ impl ConsistentHashingKvStore {
             }
             let is_unknown = reply.is_none() && answers.fault.as_ref().is_some_and(LinkFault::was_sent);
             let error = is_unknown.then(|| self.unknown(to));
-            self.replica.calls.forget(id);
             if error.is_none() && !refused_by.contains(&to) {
                 refused_by.push(to);
             }
@@ -158,11 +168,11 @@ impl ConsistentHashingKvStore {
     /// Waits for the reply of an update that its home has taken on.
     async fn await_reply(
         &self,
-        to: Option<(NodeIndex, u64)>,
+        home: Option<NodeIndex>,
         mut reply: oneshot::Receiver<Bytes>,
         patience: &mut [Patience],
     ) -> Bytes {
-        let Some((home, id)) = to else {
+        let Some(home) = home else {
             return reply.await.unwrap_or_else(|_| refusal(&self.unknown(self.replica.index)));
         };
         let request_timeout = self.replica.config.request_timeout();
@@ -187,7 +197,6 @@ impl ConsistentHashingKvStore {
                 }
             }
         }
-        self.replica.calls.forget(id);
         refusal(&self.unknown(home))
     }
 

@@ -8,10 +8,12 @@ use fnv::FnvHashMap;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::UpdateOrder;
+use super::carry::{PATIENCE_TIMEOUTS, refusal};
 use crate::codec::{Protocol, reply};
-use crate::coordinator::ConsistentHashingKvStore;
+use crate::coordinator::{ConsistentHashingKvStore, QuorumError};
 use crate::peer::{PeerRequest, RequestBatch, UpdateRequest};
 use crate::replica::Call;
 use crate::ring::{NodeIndex, Slot};
@@ -23,9 +25,14 @@ pub type ParseUpdate = fn(Vec<Bytes>, Protocol) -> Result<UpdateOrder, String>;
 pub(super) struct Job {
     pub(super) order: UpdateOrder,
     pub(super) asker: Asker,
+    arrived_at: Instant,
 }
 
 impl Job {
+    pub(super) fn new(order: UpdateOrder, asker: Asker) -> Self {
+        Self { order, asker, arrived_at: Instant::now() }
+    }
+
     /// Whether it may share a round with others of its slot. What has several keys could see, of those before it, one
     /// key's change and not another's.
     fn is_sociable(&self) -> bool {
@@ -127,9 +134,10 @@ async fn work(store: Arc<ConsistentHashingKvStore>, mut jobs: Vec<Job>) {
         let mut slots: Vec<Slot> = jobs.iter().map(|job| job.order.slot).collect();
         slots.dedup();
         let worked_on = WorkedOn { store: &store, slots };
-        let orders: Vec<UpdateOrder> = jobs.iter().map(|job| job.order.clone()).collect();
+        let jobs_in_time = store.refuse_overdue(jobs);
+        let orders: Vec<UpdateOrder> = jobs_in_time.iter().map(|job| job.order.clone()).collect();
         let replies = store.carry_out(&orders).await;
-        store.deliver(jobs, replies);
+        store.deliver(jobs_in_time, replies);
         jobs = store.updates.next(&worked_on.slots);
     }
 }
@@ -154,7 +162,7 @@ impl ConsistentHashingKvStore {
     fn job_of(&self, call: Call, parse: ParseUpdate) -> Option<Job> {
         let asker = Asker::Peer(call.from, call.id);
         match parse(call.words, call.protocol) {
-            Ok(order) => Some(Job { order, asker }),
+            Ok(order) => Some(Job::new(order, asker)),
             Err(error) => {
                 let mut refusal = Vec::new();
                 reply::error(&mut refusal, &error);
@@ -162,6 +170,18 @@ impl ConsistentHashingKvStore {
                 None
             }
         }
+    }
+
+    /// Refuses those that have waited for so long that their clients were told that nobody knows, and returns the others.
+    fn refuse_overdue(&self, jobs: Vec<Job>) -> Vec<Job> {
+        let patience = self.replica.config.request_timeout() * PATIENCE_TIMEOUTS;
+        let (overdue, in_time): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| job.arrived_at.elapsed() >= patience);
+        let reason = Some("it has waited for other updates for too long".to_owned());
+        let refusal = refusal(&QuorumError::Reverted { acks: 0, needed: self.quorum.write, reason });
+        let refusals = vec![refusal; overdue.len()];
+        self.deliver(overdue, refusals);
+        in_time
     }
 
     /// Gives each its reply.

@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough in its lifetime")]
 fn prepare(bench: &Bench, ballot: Version, now: UnixMs) -> Prepared<Option<Version>> {
     bench.store.prepare(bench.slot, b"k", ballot, now, |lookup| lookup.version())
 }
