@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::simulate::SimulateArguments;
 use super::status::StatusArguments;
 use crate::config::{Knob, MAX_CLIENTS, MAX_VALUE_BYTES, SECRET_BYTES_MAX, Secret, WORKER_THREADS};
 
@@ -16,6 +17,7 @@ Examples:
   ringkv --config cluster.toml --node node-1     One of the nodes of a cluster
   ringkv check --config cluster.toml             What is wrong with the file, or what it promises
   ringkv ring --config cluster.toml --key foo    Which nodes keep how much, and who keeps `foo`
+  ringkv ring --simulate --nodes 3..1000         What rings of other sizes would come to
   ringkv status --addr 127.0.0.1:7001 --watch    The running cluster at a glance, again every 2 seconds
 
 Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the file";
@@ -66,6 +68,9 @@ pub enum Command {
         /// A key whose nodes to show; may be repeated.
         #[arg(long = "key", value_name = "KEY")]
         keys: Vec<String>,
+        /// Rings of other sizes.
+        #[command(flatten)]
+        simulation: SimulateArguments,
     },
     /// Show running nodes at a glance: who is up, holds how much, and lags how far behind; exits by what it finds
     #[command(after_help = STATUS_EXIT_CODES)]
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn keys_may_be_repeated() {
         let cli = parse(&["ring", "--key", "foo", "--key", "bar"]).unwrap();
-        assert!(matches!(cli.command, Some(Command::Ring { keys }) if keys == ["foo", "bar"]));
+        assert!(matches!(cli.command, Some(Command::Ring { keys, .. }) if keys == ["foo", "bar"]));
     }
 
     #[test]

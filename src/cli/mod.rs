@@ -6,6 +6,7 @@
 mod arguments;
 mod report;
 mod serve;
+mod simulate;
 mod status;
 
 use std::error::Error;
@@ -19,6 +20,7 @@ use crate::config::{ClusterConfig, ConfigError};
 
 pub use arguments::{Cli, Command, ServeArguments};
 pub use serve::ServeOptions;
+pub use simulate::{SimulateArguments, Sizes};
 pub use status::StatusArguments;
 
 /// The file that `check` and `ring` read where none is named.
@@ -49,7 +51,8 @@ fn execute(cli: Cli, serve: impl FnOnce(ServeOptions) -> Result<(), Box<dyn Erro
     match cli.command {
         None => serve(cli.serve.options(cli.config.as_deref())?).map_err(|error| Failure::failed(error.as_ref()))?,
         Some(Command::Check) => print(&report::check(&ClusterConfig::load(file)?, file))?,
-        Some(Command::Ring { keys }) => print(&report::ring(&ClusterConfig::load(file)?.cluster, &keys))?,
+        Some(Command::Ring { simulation, .. }) if simulation.simulate => print(&simulate::report(&simulation))?,
+        Some(Command::Ring { keys, .. }) => print(&report::ring(&ClusterConfig::load(file)?.cluster, &keys))?,
         Some(Command::Status(arguments)) => return status::run(&arguments, cli.config.as_deref()),
     }
     Ok(0)

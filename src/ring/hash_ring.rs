@@ -118,6 +118,12 @@ impl HashRing {
         shares
     }
 
+    /// How many bytes the positions and the preference lists take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.positions) + size_of_val(&*self.lists)
+    }
+
     /// Equal for rings that place every key alike and number their nodes alike.
     #[must_use]
     pub fn fingerprint(&self) -> RingFingerprint {
