@@ -9,6 +9,7 @@ use std::hash::Hasher;
 use fnv::FnvHasher;
 
 use super::NodeId;
+use super::bounded::RULE;
 use super::token::avalanche;
 
 /// A hash of everything that a ring is computed from. Displays as 16 hexadecimal digits.
@@ -20,6 +21,7 @@ impl RingFingerprint {
     /// no text holds ends each id, so that no two lists run together into the same bytes.
     pub(super) fn of(nodes: &[NodeId], virtual_nodes: u32, replication_factor: u16) -> Self {
         let mut hasher = FnvHasher::default();
+        hasher.write(RULE);
         hasher.write(&virtual_nodes.to_le_bytes());
         hasher.write(&replication_factor.to_le_bytes());
         for node in nodes {

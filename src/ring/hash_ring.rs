@@ -4,7 +4,8 @@
 //! changes once it is built and there are only 16384 slots, so all preference lists are computed at the start, one
 //! behind the other in a single allocation: afterwards a lookup is an array index.
 
-use super::{NodeId, NodeIndex, PreferenceList, RingFingerprint, SLOT_COUNT, Slot, Token};
+use super::bounded::preference_lists;
+use super::{NodeId, NodeIndex, PreferenceList, RingFingerprint, Slot, Token};
 
 /// One of the positions of a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -146,30 +147,20 @@ fn positions(nodes: &[NodeId], virtual_nodes: u32) -> Box<[VirtualNode]> {
 }
 
 /// The index in `positions` of the first one at `token` or clockwise from it.
-fn successor(positions: &[VirtualNode], token: Token) -> usize {
+pub(super) fn successor(positions: &[VirtualNode], token: Token) -> usize {
     let after = positions.partition_point(|position| position.token < token);
     if after == positions.len() { 0 } else { after }
 }
 
-/// The preference lists of all slots, one behind the other.
-fn preference_lists(positions: &[VirtualNode], node_count: usize, replicas: usize) -> Box<[NodeIndex]> {
-    let mut lists = Vec::with_capacity(usize::from(SLOT_COUNT) * replicas);
-    // For each node the last slot that it was taken for: spares a search through the list at every step.
-    let mut taken_for = vec![None; node_count];
-    for slot in Slot::all() {
-        let first = successor(positions, Token::of_slot(slot));
-        let clockwise = positions[first..].iter().chain(&positions[..first]).map(|position| position.node);
-        lists.extend(clockwise.filter(|node| taken_for[node.as_usize()].replace(slot) != Some(slot)).take(replicas));
-    }
-    assert_eq!(lists.len(), usize::from(SLOT_COUNT) * replicas, "every slot found its replicas");
-    lists.into_boxed_slice()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ring::SLOT_COUNT;
+    use crate::ring::bounded::capacity;
 
     fn ring(node_count: u16, virtual_nodes: u32, replication_factor: u16) -> HashRing {
         HashRing::new(&names("node-", node_count), virtual_nodes, replication_factor)
@@ -181,10 +172,27 @@ mod tests {
         names
     }
 
-    /// The largest share as primary over the mean.
-    fn imbalance(ring: &HashRing) -> f64 {
-        let largest = ring.shares().iter().map(|share| share.primary_slots).max().unwrap();
-        f64::from(largest) * f64::from(ring.node_count()) / f64::from(SLOT_COUNT)
+    /// The largest share over the mean: as primary, and of all that is kept.
+    fn imbalance(ring: &HashRing) -> (f64, f64) {
+        let shares = ring.shares();
+        let first = shares.iter().map(|share| share.primary_slots).max().unwrap();
+        let kept = shares.iter().map(|share| share.primary_slots + share.replica_slots).max().unwrap();
+        let mean = f64::from(SLOT_COUNT) / f64::from(ring.node_count());
+        (f64::from(first) / mean, f64::from(kept) / mean / f64::from(u32::try_from(ring.replicas()).unwrap()))
+    }
+
+    /// The copies of slots that are with a node in `after` and were not in `before`, over the least there could be.
+    fn moved_to_ideal(before: (&[NodeId], u16), after: (&[NodeId], u16)) -> f64 {
+        let copies = |(ids, factor): (&[NodeId], u16)| {
+            let ring = HashRing::new(ids, 256, factor);
+            let copies = Slot::all()
+                .flat_map(|slot| ring.preference_list(slot).to_vec().into_iter().map(move |node| (slot, node)));
+            copies.map(|(slot, node)| (slot, ids[node.as_usize()].clone())).collect::<HashSet<_>>()
+        };
+        let (old, new) = (copies(before), copies(after));
+        let moved = u32::try_from(new.difference(&old).count()).unwrap();
+        let larger = u32::try_from(before.0.len().max(after.0.len())).unwrap();
+        f64::from(moved * larger) / f64::from(u32::try_from(new.len()).unwrap())
     }
 
     #[test]
@@ -201,10 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn ten_nodes_share_the_slots_evenly_however_they_are_named() {
+    fn nodes_share_the_slots_evenly_however_they_are_named() {
         for prefix in ["node-", "n", "ringkv-eu-west-", "10.0.0.1:700", "db_"] {
-            let imbalance = imbalance(&HashRing::new(&names(prefix, 10), 256, 3));
-            assert!(imbalance <= 1.15, "{prefix}: {imbalance}");
+            for count in [5, 10, 100] {
+                let (first, kept) = imbalance(&HashRing::new(&names(prefix, count), 256, 3));
+                assert!(first <= 1.06 && kept <= 1.06, "{count} named {prefix}: {first}, {kept}");
+            }
         }
     }
 
@@ -245,11 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_joins_takes_slots_and_moves_none_between_the_others() {
-        let (before, after) = (HashRing::new(&names("node-", 8), 256, 1), HashRing::new(&names("node-", 9), 256, 1));
-        let newcomer = NodeIndex(8); // "node-9" sorts last
-        let moved = Slot::all().filter(|&slot| before.preference_list(slot) != after.preference_list(slot));
-        assert!(moved.into_iter().all(|slot| after.preference_list(slot).primary() == newcomer));
+    fn a_node_that_joins_or_leaves_moves_little_more_than_its_own_share() {
+        for (count, factor) in [(6, 1), (6, 2), (10, 3), (30, 1), (30, 3), (100, 3)] {
+            let all = names("node-", count);
+            for gone in [0, all.len() / 2, all.len() - 1] {
+                let mut fewer = all.clone();
+                fewer.remove(gone);
+                let join = moved_to_ideal((&fewer, factor), (&all, factor));
+                let leave = moved_to_ideal((&all, factor), (&fewer, factor));
+                assert!(join <= 1.25 && leave <= 1.25, "{count} nodes, {factor} replicas: {join} and {leave}");
+            }
+        }
     }
 
     #[test]
@@ -263,6 +279,34 @@ mod tests {
         let mut positions = ring.positions.to_vec();
         positions.sort_by_key(|position| (position.token.0.wrapping_sub(token.0), position.node));
         positions.iter().map(|position| position.node).collect()
+    }
+
+    /// The naive twin of a whole ring: every list is filled by walking and counting.
+    fn naive_lists(ring: &HashRing) -> Vec<Vec<NodeIndex>> {
+        let (nodes, replicas) = (usize::from(ring.node_count()), ring.replicas());
+        let walks: Vec<_> = Slot::all().map(|slot| clockwise_from(ring, Token::of_slot(slot))).collect();
+        let mut room = vec![capacity(1, nodes); nodes];
+        let mut lists: Vec<Vec<NodeIndex>> = Vec::new();
+        for walk in &walks {
+            let first = *walk.iter().find(|node| room[node.as_usize()] > 0).unwrap();
+            room[first.as_usize()] -= 1;
+            lists.push(vec![first]);
+        }
+        let mut room = vec![capacity(replicas, nodes); nodes];
+        for list in &lists {
+            room[list[0].as_usize()] -= 1;
+        }
+        for (list, walk) in lists.iter_mut().zip(&walks) {
+            let bounded = room.iter().filter(|&&room| room > 0).count() >= replicas;
+            for &node in walk {
+                let room = &mut room[node.as_usize()];
+                if list.len() < replicas && !list.contains(&node) && (!bounded || *room > 0) {
+                    *room = room.saturating_sub(1);
+                    list.push(node);
+                }
+            }
+        }
+        lists
     }
 
     fn small_ring() -> impl Strategy<Value = HashRing> {
@@ -284,17 +328,23 @@ mod tests {
                 prop_assert_eq!(ring.successor(token).node, clockwise_from(&ring, token)[0]);
             }
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
 
         #[test]
-        fn preference_lists_agree_with_a_linear_walk(ring in small_ring(), number in 0..SLOT_COUNT) {
-            let slot = Slot::new(number).unwrap();
-            let mut naive: Vec<NodeIndex> = Vec::new();
-            for node in clockwise_from(&ring, Token::of_slot(slot)) {
-                if !naive.contains(&node) && naive.len() < ring.replicas() {
-                    naive.push(node);
-                }
+        fn preference_lists_agree_with_a_linear_walk(ring in small_ring()) {
+            let lists: Vec<_> = Slot::all().map(|slot| ring.preference_list(slot).to_vec()).collect();
+            prop_assert_eq!(lists, naive_lists(&ring));
+        }
+
+        #[test]
+        fn no_node_is_first_for_more_slots_than_it_has_room_for(ring in small_ring()) {
+            let room = capacity(1, ring.node_count().into());
+            for share in ring.shares() {
+                prop_assert!(usize::from(share.primary_slots) <= room, "{share:?} of {room}");
             }
-            prop_assert_eq!(ring.preference_list(slot).as_slice(), naive.as_slice());
         }
     }
 }

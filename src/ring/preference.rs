@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::NodeIndex;
 
-/// The first distinct nodes clockwise from a slot: its replicas, in order. Never empty; derefs to the slice of nodes.
+/// The first distinct nodes clockwise from a slot that have room for it: its replicas, in order. Never empty; derefs to the slice of nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PreferenceList<'ring>(&'ring [NodeIndex]);
 
