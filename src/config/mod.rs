@@ -45,8 +45,9 @@ pub struct ClusterConfig {
     /// R: how many nodes a read asks. 1 is fastest, and answers from this node if it keeps the key; R + W > N (and R > 1)
     /// shows every acknowledged write. 1 to N; 1 by default.
     pub read_quorum: u16,
-    /// At how many positions each node stands on the ring. More even out the nodes' shares and lengthen the slot map that
-    /// clients load. 1 to 4096; 256 by default, with which ten nodes differ from the mean by about a tenth.
+    /// At how many positions each node stands on the ring. No node is first for more than 1.05 times the mean of the slots;
+    /// more positions bring the least busy up to it, let less move when a node joins, and lengthen the slot map that
+    /// clients load. 1 to 4096; 256 by default.
     pub virtual_nodes: u32,
     /// After how many milliseconds a request to other nodes is given up. Well above the slowest round trip that is still
     /// healthy; clients see it as the longest wait. 10 to 600000; 1000 by default.

@@ -6,6 +6,10 @@
 //! Loads", 2018). Two things are bounded: for how many slots a node stands first, which is what clients ask of it, and
 //! how many it keeps in all, which is its memory. All firsts are chosen before anything else. One that is passed over
 //! as first mostly stays further back in the same list, and then no data is elsewhere than it would be without a bound.
+//!
+//! The price is that a node that joins or leaves also moves some of what had not fitted: with 256 positions and N = 3 up
+//! to 1.2 times the least possible for 200 nodes. With N = 1 there is no list to stay in: up to 1.25 times for 50 nodes,
+//! 1.45 times for 100 (`ringkv ring --simulate`).
 
 use super::hash_ring::{VirtualNode, successor};
 use super::{NodeIndex, SLOT_COUNT, Slot, Token};
