@@ -36,6 +36,11 @@ impl Span {
         Some(Self { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 
+    /// The same span where its frame begins `bytes` into a larger buffer, if it lies within the first 4 GiB of that.
+    pub(super) fn behind(self, bytes: usize) -> Option<Self> {
+        Self::new(bytes + self.start as usize, bytes + self.end as usize)
+    }
+
     /// The bytes of the span in its frame.
     #[inline]
     pub(super) fn of(self, frame: &[u8]) -> &[u8] {

@@ -20,12 +20,15 @@ mod integer;
 pub mod reply;
 mod reply_decoder;
 mod request;
+mod requests;
 #[cfg(test)]
 mod tests;
+mod whole_frame;
 
 pub use error::ProtocolError;
 pub use reply_decoder::{ReplyDecoder, ReplyFrame};
-pub use request::{Request, RequestDecoder};
+pub use request::RequestDecoder;
+pub use requests::{Request, Requests};
 
 /// Which version of RESP a connection speaks. It starts with version 2; `HELLO 3` changes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -25,6 +25,12 @@ pub fn simple(out: &mut Vec<u8>, text: &str) {
     line(out, b'+', text.as_bytes());
 }
 
+/// `+OK`
+#[inline]
+pub fn ok(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"+OK\r\n");
+}
+
 /// `-text`, where the text begins with a code such as `ERR`. Line ends in the text become spaces.
 pub fn error(out: &mut Vec<u8>, text: &str) {
     line(out, b'-', text.as_bytes());
@@ -38,7 +44,16 @@ pub fn integer(out: &mut Vec<u8>, number: i64) {
 /// `$length`, then the bytes.
 #[inline]
 pub fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-    header(out, b'$', bytes.len(), bytes.len() + LINE_END.len());
+    out.reserve(HEADER_BYTES_MAX + bytes.len() + LINE_END.len());
+    match short_header(b'$', bytes.len()) {
+        Some((header, header_bytes)) => {
+            // All of it at once, since a copy of a length that is known is a single instruction.
+            let end = out.len() + header_bytes;
+            out.extend_from_slice(&header);
+            out.truncate(end);
+        }
+        None => header(out, b'$', bytes.len(), 0),
+    }
     out.extend_from_slice(bytes);
     out.extend_from_slice(LINE_END);
 }
@@ -188,6 +203,18 @@ fn by_protocol(protocol: Protocol, resp2: u8, resp3: u8) -> u8 {
         Protocol::Resp2 => resp2,
         Protocol::Resp3 => resp3,
     }
+}
+
+/// `<kind><number>\r\n` and how many bytes that takes, if the number has up to three digits.
+#[inline]
+fn short_header(kind: u8, number: usize) -> Option<([u8; 8], usize)> {
+    let digit = |number: usize| b'0' + (number % 10).to_le_bytes()[0];
+    Some(match number {
+        0..10 => ([kind, digit(number), b'\r', b'\n', 0, 0, 0, 0], 4),
+        10..100 => ([kind, digit(number / 10), digit(number), b'\r', b'\n', 0, 0, 0], 5),
+        100..1000 => ([kind, digit(number / 100), digit(number / 10), digit(number), b'\r', b'\n', 0, 0], 6),
+        _ => return None,
+    })
 }
 
 /// Appends `<kind><number>\r\n`, with room made for it and for `more` bytes.

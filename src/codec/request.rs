@@ -3,63 +3,13 @@
 //! Empty requests (`*0`, `*-1`, a line without words) are passed over without an answer, as in Redis: `redis-cli --pipe`
 //! sends an empty line between commands.
 
-use std::fmt;
-
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use memchr::memchr;
 use tokio_util::codec::Decoder;
 
-use super::bulk_array::{BulkArray, Spans};
-use super::{DecodeLimits, ProtocolError, inline};
-
-/// One request with at least one argument, the command's name. Cheap to move; keeps its read buffer alive.
-pub struct Request {
-    frame: Bytes,
-    spans: Spans,
-}
-
-impl Request {
-    /// How many arguments there are, the command's name included.
-    #[must_use]
-    #[inline]
-    #[allow(clippy::len_without_is_empty, reason = "a request is never empty")]
-    pub fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Argument `index`; 0 is the command's name. Panics from [`Self::len`] on.
-    #[must_use]
-    #[inline]
-    pub fn arg(&self, index: usize) -> &[u8] {
-        self.spans[index].of(&self.frame)
-    }
-
-    /// Argument `index` as a handle on the read buffer, without a copy. Panics from [`Self::len`] on.
-    #[must_use]
-    #[inline]
-    pub fn bytes(&self, index: usize) -> Bytes {
-        self.spans[index].slice(&self.frame)
-    }
-
-    /// All arguments in order.
-    pub fn args(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.spans.iter().map(|span| span.of(&self.frame))
-    }
-
-    /// How many bytes of its read buffer the request spans.
-    #[must_use]
-    #[inline]
-    pub fn frame_len(&self) -> usize {
-        self.frame.len()
-    }
-}
-
-impl fmt::Debug for Request {
-    /// Shape only: arguments are the client's secrets.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Request").field("len", &self.len()).field("frame_len", &self.frame_len()).finish()
-    }
-}
+use super::bulk_array::BulkArray;
+use super::requests::Requests;
+use super::{DecodeLimits, ProtocolError, inline, whole_frame};
 
 /// What the bytes at the start of the buffer belong to.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +38,8 @@ enum Found {
 
 /// Decodes a client's byte stream into requests. One per connection.
 ///
-/// After an error it takes all further bytes and yields nothing more: the connection is to be closed.
+/// As a [`Decoder`] it yields one request at a time, each in a batch of its own; [`Self::decode_up_to`] yields many. After an
+/// error it takes all further bytes and yields nothing more: the connection is to be closed.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -97,11 +48,11 @@ enum Found {
 /// let mut decoder = RequestDecoder::new(DecodeLimits::default());
 /// let mut buffer = BytesMut::from("*2\r\n$3\r\nGET\r\n$1\r\nk\r\nSET k 'a ");
 /// let get = decoder.decode(&mut buffer)?.expect("the first request has arrived");
-/// assert_eq!(get.args().collect::<Vec<_>>(), [b"GET".as_slice(), b"k"]);
+/// assert_eq!(get.first().args().collect::<Vec<_>>(), [b"GET".as_slice(), b"k"]);
 /// assert!(decoder.decode(&mut buffer)?.is_none());
 /// buffer.extend_from_slice(b"b'\r\n");
 /// let set = decoder.decode(&mut buffer)?.expect("now the second one has, too");
-/// assert_eq!(set.arg(2), b"a b");
+/// assert_eq!(set.first().arg(2), b"a b");
 /// # Ok::<(), ringkv::codec::ProtocolError>(())
 /// ```
 #[derive(Debug)]
@@ -173,57 +124,93 @@ impl RequestDecoder {
         Ok(Found::Line { words: line_bytes - carriage_return, frame: line_bytes + 1 })
     }
 
-    /// Makes ready for the next request.
+    /// Replaces `requests` by what has arrived whole, `requests_max` at most, and takes their bytes from `buffer`.
+    ///
+    /// # Errors
+    /// The framing broke behind the requests that were decoded; nothing after it can be trusted.
     #[inline]
-    fn finish(&mut self) -> Spans {
-        self.stage = Stage::Start;
-        self.array.finish()
-    }
-
-    /// The next request, if it has arrived.
-    #[inline]
-    fn next_request(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
-        while !buffer.is_empty() {
-            match self.find(buffer)? {
-                Found::Nothing => {
-                    self.array.reserve(buffer);
-                    return Ok(None);
-                }
-                Found::Skip(bytes) => {
-                    buffer.advance(bytes);
-                    self.finish();
-                }
-                Found::Array => {
-                    let frame = buffer.split_to(self.array.frame_bytes()).freeze();
-                    return Ok(Some(Request { frame, spans: self.finish() }));
-                }
-                Found::Line { words, frame } => {
-                    self.stage = Stage::Start;
-                    let mut frame = buffer.split_to(frame);
-                    let spans = inline::split(&mut frame[..words])?;
-                    if !spans.is_empty() {
-                        return Ok(Some(Request { frame: frame.freeze(), spans }));
-                    }
-                }
+    pub fn decode_up_to(
+        &mut self,
+        requests_max: usize,
+        buffer: &mut BytesMut,
+        requests: &mut Requests,
+    ) -> Result<(), ProtocolError> {
+        requests.clear();
+        if self.broken {
+            buffer.clear();
+            return Ok(());
+        }
+        let mut used = 0;
+        let read = self.read_up_to(requests_max, buffer, &mut used, requests);
+        if used > 0 {
+            requests.lie_in(buffer.split_to(used).freeze());
+        }
+        match read {
+            Ok(()) => self.array.reserve(buffer),
+            Err(_) => {
+                self.broken = true;
+                buffer.clear();
             }
         }
-        Ok(None)
+        read
+    }
+
+    /// Reads requests from `used` on, which it moves behind them.
+    #[inline]
+    fn read_up_to(
+        &mut self,
+        requests_max: usize,
+        buffer: &mut BytesMut,
+        used: &mut usize,
+        requests: &mut Requests,
+    ) -> Result<(), ProtocolError> {
+        while requests.len() < requests_max && *used < buffer.len() {
+            if matches!(self.stage, Stage::Start)
+                && let Some(end) = whole_frame::read(buffer, *used, &self.limits, requests.spans())
+            {
+                requests.close(end - *used).ok_or(ProtocolError::FrameTooLong)?;
+                *used = end;
+            } else if !self.read_closely(buffer, used, requests)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads on in what cannot be read the quick way: false once more bytes are needed.
+    #[inline(never)]
+    fn read_closely(
+        &mut self,
+        buffer: &mut BytesMut,
+        used: &mut usize,
+        requests: &mut Requests,
+    ) -> Result<bool, ProtocolError> {
+        let start = *used;
+        let (frame_bytes, spans) = match self.find(&buffer[start..])? {
+            Found::Nothing => return Ok(false),
+            Found::Skip(bytes) => (bytes, self.array.finish()),
+            Found::Array => (self.array.frame_bytes(), self.array.finish()),
+            Found::Line { words, frame } => (frame, inline::split(&mut buffer[start..start + words])?),
+        };
+        self.stage = Stage::Start;
+        *used += frame_bytes;
+        if !spans.is_empty() {
+            for span in spans {
+                requests.spans().push(span.behind(start).ok_or(ProtocolError::FrameTooLong)?);
+            }
+            requests.close(frame_bytes).ok_or(ProtocolError::FrameTooLong)?;
+        }
+        Ok(true)
     }
 }
 
 impl Decoder for RequestDecoder {
-    type Item = Request;
+    type Item = Requests;
     type Error = ProtocolError;
 
-    #[inline]
-    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, ProtocolError> {
-        if self.broken {
-            buffer.clear();
-            return Ok(None);
-        }
-        self.next_request(buffer).inspect_err(|_| {
-            self.broken = true;
-            buffer.clear();
-        })
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Requests>, ProtocolError> {
+        let mut requests = Requests::default();
+        self.decode_up_to(1, buffer, &mut requests)?;
+        Ok((!requests.is_empty()).then_some(requests))
     }
 }

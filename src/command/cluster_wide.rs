@@ -18,7 +18,7 @@ pub(crate) async fn ask_cluster(server: &Server, state: &State, request: Cluster
         ClusterWide::CountKeys => {
             store.count_keys().await.map(|keys| reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)))
         }
-        ClusterWide::FlushAll => store.flush_all().await.map(|()| reply::simple(out, "OK")),
+        ClusterWide::FlushAll => store.flush_all().await.map(|()| reply::ok(out)),
         ClusterWide::ReadFields { key, fields } => values(store, state.quorum, [key])
             .await
             .map(|[value]| fields::tell(&fields, value.as_deref().unwrap_or_default(), out)),

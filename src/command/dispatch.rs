@@ -88,9 +88,9 @@ pub(crate) enum ClusterWide {
 /// What a client has asked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Order<'a> {
-    pub(crate) request: &'a Request,
-    /// The slot of its first argument, if it was reckoned before.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) request: &'a Request<'a>,
+    /// The slot of its first argument, if it has one.
+    pub(crate) slot: Slot,
     /// The first argument that was not worked on in an earlier turn.
     pub(crate) from: usize,
 }
@@ -209,7 +209,7 @@ fn reject(
     error: &CommandError,
     spec: Option<&CommandSpec>,
     server: &Server,
-    request: &Request,
+    request: &Request<'_>,
     turn: &mut Turn,
 ) -> Flow {
     let misused = |name| table::everything().find(|spec| spec.name == name);
@@ -233,8 +233,9 @@ pub(crate) struct Context<'a> {
     pub(crate) server: &'a Server,
     pub(crate) client: &'a Arc<Client>,
     pub(crate) state: &'a mut connection::State,
-    pub(crate) request: &'a Request,
-    pub(crate) slot: Option<Slot>,
+    pub(crate) request: &'a Request<'a>,
+    /// The slot of the first argument.
+    pub(crate) slot: Slot,
     /// The first argument that was not worked on in an earlier turn.
     pub(crate) from: usize,
     pub(crate) now: UnixMs,
@@ -341,14 +342,9 @@ impl Context<'_> {
         }
     }
 
-    /// The slot of the first argument.
-    pub(super) fn first_slot(&self) -> Slot {
-        self.slot.unwrap_or_else(|| Slot::of_key(self.request.arg(1)))
-    }
-
     /// Answers `OK`.
     pub(super) fn ok(&mut self) -> Flow {
-        reply::simple(&mut self.turn.out, "OK");
+        reply::ok(&mut self.turn.out);
         Flow::Next
     }
 

@@ -23,7 +23,7 @@ impl Context<'_> {
     /// GET, STRLEN, TYPE, TTL and their kin: one key, one record, one answer.
     pub(super) fn read(&mut self, form: Reading) -> Flow {
         let request = self.request;
-        let slot = self.first_slot();
+        let slot = self.slot;
         if self.turn.has_write_of(slot) {
             return Flow::Barrier;
         }
@@ -53,7 +53,7 @@ impl Context<'_> {
         if let [field] = fields[..] {
             return Ok(self.read(Reading::Part(Part::Field(field))));
         }
-        let slot = self.first_slot();
+        let slot = self.slot;
         if self.turn.has_write_of(slot) {
             return Ok(Flow::Barrier);
         }
@@ -67,7 +67,8 @@ impl Context<'_> {
         })
     }
 
-    fn read_key(&mut self, request: &Request, argument: usize, slot: Slot, form: Reading) {
+    #[inline]
+    fn read_key(&mut self, request: &Request<'_>, argument: usize, slot: Slot, form: Reading) {
         let (out, protocol) = (&mut self.turn.out, self.state.protocol);
         let (store, quorum) = (&self.server.store, self.state.quorum);
         let here = store.read_here_for(quorum, slot, request.arg(argument), self.now, |lookup| {
@@ -212,20 +213,28 @@ impl Context<'_> {
     }
 
     /// Writes the value at argument `value` to the only key, and answers `OK`.
+    #[inline]
     fn write_alone(&mut self, value: usize, expires_at: Option<UnixMs>) -> Flow {
-        let (request, slot) = (self.request, self.first_slot());
+        let (request, slot) = (self.request, self.slot);
         if self.turn.has_read_of(slot) {
             return Flow::Barrier;
         }
         match self.write_key(request, (1, value), slot, expires_at) {
             true => self.turn.note(1, Fold::Stored, self.state.protocol),
-            false => reply::simple(&mut self.turn.out, "OK"),
+            false => reply::ok(&mut self.turn.out),
         }
         Flow::Next
     }
 
     /// Writes the pair of these arguments; whether it was launched rather than done on the spot.
-    fn write_key(&mut self, request: &Request, pair: (usize, usize), slot: Slot, expires_at: Option<UnixMs>) -> bool {
+    #[inline]
+    fn write_key(
+        &mut self,
+        request: &Request<'_>,
+        pair: (usize, usize),
+        slot: Slot,
+        expires_at: Option<UnixMs>,
+    ) -> bool {
         let (key, value) = (request.arg(pair.0), request.arg(pair.1));
         if self.server.store.write_here(slot, key, Some(value), expires_at, self.now).is_some() {
             return false;
@@ -236,7 +245,7 @@ impl Context<'_> {
     }
 
     /// How far this turn gets with a command of many keys, `step` arguments each.
-    fn share(&self, request: &Request, from: usize, step: usize) -> (usize, Until) {
+    fn share(&self, request: &Request<'_>, from: usize, step: usize) -> (usize, Until) {
         let keys = KEYS_PER_TURN_MAX.min(self.turn.room().max(1));
         let end = from.saturating_add(keys * step);
         if end < request.len() { (end, Until::More) } else { (request.len(), Until::End) }

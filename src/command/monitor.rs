@@ -48,14 +48,14 @@ pub(super) fn allows(state: &State, spec: &CommandSpec) -> Result<(), CommandErr
 /// Shows a request of `client` to all monitors.
 #[cold]
 #[inline(never)]
-pub(super) fn show(server: &Server, client: &Client, spec: &CommandSpec, request: &Request) {
+pub(super) fn show(server: &Server, client: &Client, spec: &CommandSpec, request: &Request<'_>) {
     if !(spec.flags.contains(Flags::ADMIN) || spec.is_internal()) {
         let now_micros = server.store.replica.wall.now_micros();
         server.watch.monitors.tell(&line(now_micros, &client.address, spec, request));
     }
 }
 
-fn line(now_micros: u64, address: &str, spec: &CommandSpec, request: &Request) -> Vec<u8> {
+fn line(now_micros: u64, address: &str, spec: &CommandSpec, request: &Request<'_>) -> Vec<u8> {
     let mut line = Vec::with_capacity(64 + request.frame_len().min(LINE_BYTES_MAX));
     let (seconds, micros) = (now_micros / 1_000_000, now_micros % 1_000_000);
     let _ = write!(line, "+{seconds}.{micros:06} [0 {address}]");
@@ -101,7 +101,8 @@ mod tests {
     // Lines and answers were read off redis-server 7.0.15.
 
     fn shown_as(text: &str) -> String {
-        let request = request(text);
+        let requests = request(text);
+        let request = requests.first();
         let spec = table::resolve(request.args()).unwrap();
         String::from_utf8(line(1_700_000_000_012_345, "127.0.0.1:5000", spec, &request)).unwrap()
     }

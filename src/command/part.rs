@@ -39,22 +39,22 @@ pub(crate) enum Mistake {
 }
 
 /// GETRANGE key start end, SUBSTR key start end.
-pub(super) fn range(request: &Request) -> Result<Part, CommandError> {
+pub(super) fn range(request: &Request<'_>) -> Result<Part, CommandError> {
     let (start, end) = (integer(request, 2)?, integer(request, 3)?);
     Ok(Part::Range(span(start, end, Unit::Byte)))
 }
 
 /// GETBIT key offset.
-pub(super) fn bit(request: &Request) -> Result<Part, CommandError> {
+pub(super) fn bit(request: &Request<'_>) -> Result<Part, CommandError> {
     bits::parse_offset(request.arg(2)).map(Part::Bit)
 }
 
 /// BITCOUNT key [start end [BYTE | BIT]].
-pub(super) fn count(request: &Request) -> Part {
+pub(super) fn count(request: &Request<'_>) -> Part {
     Part::Count(count_span(request))
 }
 
-fn count_span(request: &Request) -> Result<Span, Mistake> {
+fn count_span(request: &Request<'_>) -> Result<Span, Mistake> {
     match request.len() {
         2 => Ok(Span::WHOLE),
         length @ (4 | 5) => {
@@ -67,7 +67,7 @@ fn count_span(request: &Request) -> Result<Span, Mistake> {
 }
 
 /// BITPOS key bit [start [end [BYTE | BIT]]].
-pub(super) fn position(request: &Request) -> Result<Part, CommandError> {
+pub(super) fn position(request: &Request<'_>) -> Result<Part, CommandError> {
     let on = match integer(request, 2)? {
         0 => false,
         1 => true,
@@ -76,7 +76,7 @@ pub(super) fn position(request: &Request) -> Result<Part, CommandError> {
     Ok(Part::Position { on, span: position_span(request), open_ended: request.len() < 5 })
 }
 
-fn position_span(request: &Request) -> Result<Span, Mistake> {
+fn position_span(request: &Request<'_>) -> Result<Span, Mistake> {
     let length = request.len();
     if length > 6 {
         return Err(Mistake::Syntax);
@@ -97,7 +97,7 @@ fn is_reversed(start: i64, end: i64) -> bool {
     start < 0 && end < 0 && start > end
 }
 
-fn integer(request: &Request, argument: usize) -> Result<i64, Mistake> {
+fn integer(request: &Request<'_>, argument: usize) -> Result<i64, Mistake> {
     parse_i64(request.arg(argument)).ok_or(Mistake::NotAnInteger)
 }
 

@@ -89,7 +89,7 @@ impl PauseScope {
     /// Whether `request` has to wait. What will be refused anyway need not, nor the command that ends the pause. (Redis
     /// makes that one wait, too, while everything does.)
     #[must_use]
-    pub fn holds(self, request: &Request) -> bool {
+    pub fn holds(self, request: &Request<'_>) -> bool {
         table::resolve(request.args()).is_ok_and(|spec| {
             spec.id != CommandId::ClientUnpause && (self == Self::All || spec.flags.contains(Flags::WRITE))
         })

@@ -49,7 +49,11 @@ pub(crate) enum TimeUnit {
 }
 
 /// Answers from what this node shows itself, without a copy of the value.
+#[inline]
 pub(crate) fn lookup(reading: Reading, lookup: Lookup<'_>, protocol: Protocol, out: &mut Vec<u8>) {
+    if let (Reading::Value, Some(value)) = (reading, lookup.live().and_then(Record::value)) {
+        return reply::bulk(out, value);
+    }
     match lookup {
         Lookup::Missing | Lookup::Tombstone { .. } => answer(reading, None, protocol, out),
         Lookup::Live(record) => {

@@ -25,7 +25,7 @@ const COUNT: usize = 10;
 pub(crate) fn log_if_slow(
     server: &Server,
     client: &Client,
-    (spec, request): (&CommandSpec, &Request),
+    (spec, request): (&CommandSpec, &Request<'_>),
     others: u64,
     took: Duration,
 ) -> bool {
@@ -38,7 +38,7 @@ pub(crate) fn log_if_slow(
 
 #[cold]
 #[inline(never)]
-fn log(server: &Server, client: &Client, (spec, request): (&CommandSpec, &Request), others: u64, took: Duration) {
+fn log(server: &Server, client: &Client, (spec, request): (&CommandSpec, &Request<'_>), others: u64, took: Duration) {
     if !spec.is_internal() {
         server.watch.slow_log.add((spec, request), others, client, took, server.store.replica.wall.now());
     }
@@ -100,7 +100,8 @@ mod tests {
     // The answers were read off redis-server 7.0.15.
 
     fn log_slow(bench: &Bench, line: &str, millis: u64) -> bool {
-        let request = request(line);
+        let requests = request(line);
+        let request = requests.first();
         let spec = table::resolve(request.args()).unwrap();
         log_if_slow(&bench.server, &bench.client, (spec, &request), 0, Duration::from_millis(millis))
     }

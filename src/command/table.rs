@@ -31,7 +31,7 @@ static SHORT: LazyLock<ShortNames> = LazyLock::new(|| ShortNames::new(specs::all
 #[must_use]
 #[inline]
 pub fn lookup(name: &[u8]) -> Option<&'static CommandSpec> {
-    packed(name).and_then(|name| SHORT.get(name)).or_else(|| lookup_any(name))
+    SHORT.get(name).map(|found| found.spec).or_else(|| lookup_any(name))
 }
 
 fn lookup_any(name: &[u8]) -> Option<&'static CommandSpec> {
@@ -43,7 +43,36 @@ fn lookup_any(name: &[u8]) -> Option<&'static CommandSpec> {
 }
 
 /// Names of up to eight letters, as words, at the places that their hashes name or right behind.
-struct ShortNames([Option<(u64, &'static CommandSpec)>; SHORT_PLACES]);
+struct ShortNames([Option<ShortName>; SHORT_PLACES]);
+
+/// What has to be known of most requests.
+#[derive(Clone, Copy)]
+struct ShortName {
+    /// The name as [`packed`] has it, and its length.
+    word: u64,
+    len: u32,
+    /// How many words a request of this command has, its name included. None if a subcommand follows.
+    words: (u32, u32),
+    spec: &'static CommandSpec,
+}
+
+impl ShortName {
+    fn new(word: u64, spec: &'static CommandSpec) -> Self {
+        let wanted = u32::from(spec.arity.unsigned_abs());
+        let words = match spec.arity {
+            _ if !spec.subcommands.is_empty() => (u32::MAX, 0),
+            ..0 => (wanted, u32::MAX),
+            _ => (wanted, wanted),
+        };
+        Self { word, len: u32::try_from(spec.name.len()).unwrap_or(u32::MAX), words, spec }
+    }
+
+    /// Whether a request of so many words is one of this command, and is complete.
+    #[inline]
+    fn takes(&self, words: usize) -> bool {
+        self.words.0 as usize <= words && words <= self.words.1 as usize
+    }
+}
 
 /// A power of two, several times the number of commands, so that few names stand behind their place.
 const SHORT_PLACES: usize = 256;
@@ -52,39 +81,51 @@ impl ShortNames {
     fn new(specs: impl Iterator<Item = &'static CommandSpec>) -> Self {
         let mut places = [None; SHORT_PLACES];
         let short = specs.filter(|spec| spec.name.bytes().all(|byte| byte.is_ascii_lowercase()));
-        for (name, spec) in short.filter_map(|spec| Some((packed(spec.name.as_bytes())?, spec))) {
-            let free = places_from(name).find(|&place| places[place].is_none());
-            places[free.expect("there are more places than commands")] = Some((name, spec));
+        for (word, spec) in short.filter_map(|spec| Some((packed(spec.name.as_bytes())?, spec))) {
+            let mut after = (0..=u8::MAX).map(|step| usize::from(first_place(word).wrapping_add(step)));
+            let free = after.find(|&place| places[place].is_none());
+            places[free.expect("there are more places than commands")] = Some(ShortName::new(word, spec));
         }
         Self(places)
     }
 
     #[inline]
-    fn get(&self, name: u64) -> Option<&'static CommandSpec> {
-        for place in places_from(name) {
-            match self.0[place] {
-                Some((found, spec)) if found == name => return Some(spec),
-                Some(_) => {}
+    fn get(&self, name: &[u8]) -> Option<&ShortName> {
+        let word = packed(name)?;
+        let mut place = first_place(word);
+        loop {
+            match &self.0[usize::from(place)] {
+                Some(found) if found.word == word && found.len as usize == name.len() => return Some(found),
+                Some(_) => place = place.wrapping_add(1),
                 None => return None,
             }
         }
-        None
     }
 }
 
-/// Where a word may stand, the likeliest place first.
+/// Where a word stands, or else at the next free place behind. There are more places than commands.
 #[inline]
-fn places_from(name: u64) -> impl Iterator<Item = usize> {
-    let first = name.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()[7];
-    (0..=u8::MAX).map(move |step| usize::from(first.wrapping_add(step)))
+fn first_place(name: u64) -> u8 {
+    name.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()[7]
 }
 
-/// A name of up to eight bytes as a word, letters in lower case. Other bytes may become letters' neighbours, but never
-/// letters, so a word of letters alone comes from no other name.
+/// A name of one to eight bytes as a word, letters in lower case. Other bytes may become letters' neighbours, but never
+/// letters, so a word of letters alone comes from no other name of that length. Names of four bytes or more are read as two
+/// halves, which overlap if there are fewer than eight: no loop, whatever the length.
 #[inline]
 fn packed(name: &[u8]) -> Option<u64> {
-    const CASE: u8 = b'a' ^ b'A';
-    (name.len() <= size_of::<u64>()).then(|| name.iter().fold(0, |word, byte| word << 8 | u64::from(byte | CASE)))
+    const CASE: u64 = u64::from_le_bytes([b'a' ^ b'A'; 8]);
+    let word = match (name.first_chunk(), name.last_chunk()) {
+        (Some(head), Some(tail)) if name.len() <= size_of::<u64>() => {
+            u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32
+        }
+        (None, None) => {
+            let (first, last) = (*name.first()?, *name.last()?);
+            u64::from(u32::from_le_bytes([first, name[name.len() / 2], last, 0]))
+        }
+        _ => return None,
+    };
+    Some(word | CASE)
 }
 
 /// The subcommand of `container` with this name in any case.
@@ -98,9 +139,23 @@ pub fn lookup_subcommand(container: &CommandSpec, name: &[u8]) -> Option<&'stati
 /// # Errors
 /// The command or subcommand is unknown, or the number of arguments is wrong. Redis reports these before it asks for
 /// authentication, and so should the caller.
+#[inline]
 pub fn resolve<'a>(mut args: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<&'static CommandSpec, CommandError> {
     let len = args.len();
     let name = args.next().unwrap_or_default();
+    match SHORT.get(name) {
+        Some(found) if found.takes(len) => Ok(found.spec),
+        _ => resolve_any(len, name, args),
+    }
+}
+
+/// The same for all that is not a plain command with a short name.
+#[inline(never)]
+fn resolve_any<'a>(
+    len: usize,
+    name: &'a [u8],
+    mut args: impl Iterator<Item = &'a [u8]>,
+) -> Result<&'static CommandSpec, CommandError> {
     let Some(command) = lookup(name) else {
         return Err(CommandError::unknown_command(name, args));
     };
@@ -145,7 +200,7 @@ mod tests {
     #[test]
     fn short_names_are_found_as_words_and_no_other_bytes_pass_for_letters() {
         for spec in specs::all().filter(|spec| spec.name.len() <= 8 && !spec.name.contains('-')) {
-            assert_eq!(packed(spec.name.as_bytes()).and_then(|name| SHORT.get(name)), Some(spec));
+            assert_eq!(SHORT.get(spec.name.as_bytes()).map(|found| found.spec), Some(spec));
         }
         for byte in (0..=u8::MAX).filter(|byte| !byte.eq_ignore_ascii_case(&b'g')) {
             assert!(lookup(&[byte, b'e', b't']).is_none_or(|spec| spec.name != "get"), "{byte}");

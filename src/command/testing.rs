@@ -8,12 +8,12 @@ use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 use tokio_util::sync::CancellationToken;
 
-use crate::codec::{DecodeLimits, Request, RequestDecoder};
+use crate::codec::{DecodeLimits, RequestDecoder, Requests};
 use crate::config::{ClusterConfig, NodeConfig, Secret, ServerConfig};
 use crate::coordinator::ConsistentHashingKvStore;
 use crate::peer::{Exchange, LinkState, LinkStatus, NodeCommunicator, RequestBatch};
 use crate::replica::Replica;
-use crate::ring::{NodeId, NodeIndex};
+use crate::ring::{NodeId, NodeIndex, Slot};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
@@ -180,20 +180,15 @@ impl Bench {
     }
 
     fn dispatch(&mut self, request: &str, turn: &mut Turn) -> Flow {
-        let request = self::request(request);
-        dispatch(
-            &self.server,
-            &self.client,
-            &mut self.state,
-            Order { request: &request, slot: None, from: 0 },
-            NOW,
-            turn,
-        )
+        let requests = self::request(request);
+        let request = &requests.first();
+        let slot = Slot::of_key(request.args().nth(1).unwrap_or_default());
+        dispatch(&self.server, &self.client, &mut self.state, Order { request, slot, from: 0 }, NOW, turn)
     }
 }
 
 /// A request in its inline form.
-pub(super) fn request(line: &str) -> Request {
+pub(super) fn request(line: &str) -> Requests {
     let mut input = BytesMut::from(format!("{line}\r\n").as_str());
     let decoded = RequestDecoder::new(DecodeLimits::default()).decode(&mut input);
     decoded.expect("a well-formed request").expect("a whole request")

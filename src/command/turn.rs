@@ -184,6 +184,12 @@ impl Turn {
         self.room() == 0 || self.read_slots.len() >= self.pace.reads_max() || self.out.len() >= REPLY_BYTES_MAX
     }
 
+    /// Whether anything has to be launched, or its replies wait to be put together.
+    #[inline]
+    pub(crate) fn has_launched(&self) -> bool {
+        !self.notes.is_empty() || !self.operations.is_empty()
+    }
+
     /// What has to be launched.
     pub(crate) fn take_operations(&mut self) -> Vec<Operation> {
         self.read_slots.clear();
@@ -289,7 +295,7 @@ fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut T
         Fold::Stored => {
             add_up(PartialFold::Stored, outcomes, tally);
             match std::mem::take(tally).failure {
-                None => reply::simple(out, "OK"),
+                None => reply::ok(out),
                 Some(error) => reply::error(out, &error.to_string()),
             }
         }

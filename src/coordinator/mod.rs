@@ -236,6 +236,7 @@ impl ConsistentHashingKvStore {
     }
 
     /// Serves a write on the spot if this node is the key's only replica. `None`: it has to be launched.
+    #[inline]
     pub fn write_here(
         &self,
         slot: Slot,

@@ -308,7 +308,7 @@ mod tests {
 
     fn parse(bytes: &[u8]) -> Result<Introduction, IntroductionError> {
         let requests = decode_requests(bytes);
-        let args: Vec<&[u8]> = requests[0].args().collect();
+        let args: Vec<&[u8]> = requests.first().args().collect();
         Introduction::parse_args(&args)
     }
 

@@ -195,7 +195,7 @@ impl<'a> PeerRequest<'a> {
     /// # Errors
     ///
     /// When it is no peer request: see [`ParseError`].
-    pub fn parse(request: &'a Request) -> Result<Self, ParseError> {
+    pub fn parse(request: &Request<'a>) -> Result<Self, ParseError> {
         let args: SmallVec<[&[u8]; 6]> = request.args().collect();
         Self::parse_args(&args)
     }

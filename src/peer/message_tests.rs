@@ -85,7 +85,7 @@ proptest! {
 
         prop_assert_eq!(decoded.len(), parts.len());
         for (decoded, parts) in decoded.iter().zip(&parts) {
-            prop_assert_eq!(PeerRequest::parse(decoded), Ok(request(parts)));
+            prop_assert_eq!(PeerRequest::parse(&decoded), Ok(request(parts)));
         }
     }
 }

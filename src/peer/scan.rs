@@ -281,6 +281,7 @@ mod tests {
             PeerRequest::Sums { slots: slots.clone() }.encode(&mut encoded);
             PeerRequest::Pick { draws, nodes: nodes.clone() }.encode(&mut encoded);
             let decoded = decode_requests(&encoded);
+            let decoded: Vec<_> = decoded.iter().collect();
             let [asked, sums, picked] = decoded.as_slice() else { panic!("three were encoded") };
             prop_assert_eq!(PeerRequest::parse(picked), Ok(PeerRequest::Pick { draws, nodes }));
             prop_assert_eq!(PeerRequest::parse(sums), Ok(PeerRequest::Sums { slots }));

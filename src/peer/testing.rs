@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tokio_util::codec::Decoder;
 
 use super::{CatchUp, Introduction, PROTOCOL_VERSION};
-use crate::codec::{DecodeLimits, ReplyDecoder, ReplyFrame, Request, RequestDecoder};
+use crate::codec::{DecodeLimits, ReplyDecoder, ReplyFrame, RequestDecoder, Requests};
 use crate::ring::{NodeId, NodeIndex};
 use crate::version::{Hlc, StartNumber, Version};
 
@@ -18,20 +18,19 @@ pub(super) fn versions() -> impl Strategy<Value = Version> {
 }
 
 /// The requests in `bytes`, which must be whole ones.
-pub(super) fn decode_requests(bytes: &[u8]) -> Vec<Request> {
-    decode_all(RequestDecoder::new(DecodeLimits::default()), bytes)
+pub(super) fn decode_requests(bytes: &[u8]) -> Requests {
+    let (mut buffer, mut requests) = (BytesMut::from(bytes), Requests::default());
+    RequestDecoder::new(DecodeLimits::default()).decode_up_to(usize::MAX, &mut buffer, &mut requests).unwrap();
+    assert!(buffer.is_empty(), "{} bytes are left", buffer.len());
+    requests
 }
 
 /// The replies in `bytes`, which must be whole ones.
 pub(super) fn decode_replies(bytes: &[u8]) -> Vec<ReplyFrame> {
-    decode_all(ReplyDecoder::new(DecodeLimits::default()), bytes)
-}
-
-fn decode_all<D: Decoder<Error = crate::codec::ProtocolError>>(mut decoder: D, bytes: &[u8]) -> Vec<D::Item> {
-    let mut buffer = BytesMut::from(bytes);
-    let items = std::iter::from_fn(|| decoder.decode(&mut buffer).unwrap()).collect();
+    let (mut buffer, mut decoder) = (BytesMut::from(bytes), ReplyDecoder::new(DecodeLimits::default()));
+    let replies = std::iter::from_fn(|| decoder.decode(&mut buffer).unwrap()).collect();
     assert!(buffer.is_empty(), "{} bytes are left", buffer.len());
-    items
+    replies
 }
 
 /// The introduction of `node` in the cluster that all tests use.

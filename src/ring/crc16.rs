@@ -16,17 +16,21 @@ static TABLES: [[u16; 256]; 8] = tables();
 /// assert_eq!(ringkv::ring::crc16(b"123456789"), 0x31c3);
 /// ```
 #[must_use]
+#[inline]
 pub fn crc16(bytes: &[u8]) -> u16 {
     let (blocks, rest) = bytes.as_chunks::<8>();
     let crc = blocks.iter().fold(0, |crc, block| add_block(crc, *block));
     rest.iter().fold(crc, |crc, &byte| add_byte(crc, byte))
 }
 
-fn add_block(crc: u16, mut block: [u8; 8]) -> u16 {
+/// Written out, since the loop over the tables would not be unrolled.
+#[inline]
+fn add_block(crc: u16, block: [u8; 8]) -> u16 {
     let [high, low] = crc.to_be_bytes();
-    block[0] ^= high;
-    block[1] ^= low;
-    TABLES.iter().rev().zip(block).fold(0, |crc, (table, byte)| crc ^ table[usize::from(byte)])
+    let look_up = |following: usize, byte: u8| TABLES[following][usize::from(byte)];
+    let head = look_up(7, block[0] ^ high) ^ look_up(6, block[1] ^ low) ^ look_up(5, block[2]) ^ look_up(4, block[3]);
+    let tail = look_up(3, block[4]) ^ look_up(2, block[5]) ^ look_up(1, block[6]) ^ look_up(0, block[7]);
+    head ^ tail
 }
 
 fn add_byte(crc: u16, byte: u8) -> u16 {

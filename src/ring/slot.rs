@@ -30,8 +30,10 @@ impl Slot {
     /// assert_eq!(Slot::of_key(b"{user1000}.following"), Slot::of_key(b"{user1000}.followers"));
     /// ```
     #[must_use]
+    #[inline]
     pub fn of_key(key: &[u8]) -> Self {
-        Self(crc16(hashed_part(key)) % SLOT_COUNT)
+        let hashed = if may_have_tag(key) { hashed_part(key) } else { key };
+        Self(crc16(hashed) % SLOT_COUNT)
     }
 
     /// Every slot, in order.
@@ -50,6 +52,27 @@ impl Slot {
     pub fn as_usize(self) -> usize {
         usize::from(self.0)
     }
+}
+
+/// Keys up to this length are searched for a brace here; a search that is made for length costs more than they take.
+const SHORT_KEY_BYTES: usize = 64;
+
+/// Whether `key` may have a `{hash tag}`: false only if there is no opening brace. Compares eight bytes at a time.
+#[inline]
+fn may_have_tag(key: &[u8]) -> bool {
+    const BRACES: u64 = u64::from_ne_bytes([b'{'; 8]);
+    const LOWEST: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    if key.len() > SHORT_KEY_BYTES {
+        return true;
+    }
+    let (words, rest) = key.as_chunks::<8>();
+    // A byte of `other` that is zero borrows from its highest bit, which was not set.
+    let found = words
+        .iter()
+        .map(|word| u64::from_ne_bytes(*word) ^ BRACES)
+        .fold(0, |found, other| found | (other.wrapping_sub(LOWEST) & !other & HIGHEST));
+    found != 0 || rest.contains(&b'{')
 }
 
 /// What lies between the first `{` and the first `}` after it; the whole key if there is no such pair or nothing in it.
@@ -88,6 +111,19 @@ mod tests {
             ("{", "{"),
         ] {
             assert_eq!(hashed_part(key.as_bytes()), hashed.as_bytes(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_brace_is_noticed_wherever_it_stands() {
+        for bytes in 1..=2 * SHORT_KEY_BYTES {
+            for at in 0..bytes {
+                let mut key = vec![b'z'; bytes];
+                key[at] = b'{';
+                assert!(may_have_tag(&key), "at {at} of {bytes}");
+            }
+            let without: Vec<u8> = (0..=u8::MAX).filter(|&byte| byte != b'{').cycle().take(bytes).collect();
+            assert_eq!(may_have_tag(&without), bytes > SHORT_KEY_BYTES);
         }
     }
 

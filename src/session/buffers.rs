@@ -4,6 +4,8 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
+use crate::codec::Requests;
+
 /// Bytes that one read takes at most, and a session's input buffer has at first.
 const INPUT_BYTES: usize = 64 << 10;
 /// Less room than this is not worth a read.
@@ -16,6 +18,7 @@ const OUT_KEPT_BYTES_MAX: usize = 64 << 10;
 thread_local! {
     static INPUTS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static OUTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static BATCHES: RefCell<Vec<Requests>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An empty input buffer with room for a read.
@@ -44,6 +47,23 @@ pub(super) fn give_input(mut buffer: BytesMut) {
             }
         });
     }
+}
+
+/// A batch of requests to decode into; what is in it is of no use.
+#[inline]
+pub(super) fn take_requests() -> Requests {
+    BATCHES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Gives back a batch of requests, which lets go of their buffer.
+#[inline]
+pub(super) fn give_requests(mut requests: Requests) {
+    requests.clear();
+    BATCHES.with_borrow_mut(|kept| {
+        if kept.len() < KEPT_MAX {
+            kept.push(requests);
+        }
+    });
 }
 
 /// An empty buffer for replies.

@@ -57,11 +57,11 @@ impl Connection {
     /// Waits for more bytes, or until `killed` is ready.
     pub(super) async fn receive(&mut self, mut killed: Pin<&mut impl Future<Output = ()>>) -> io::Result<Received> {
         poll_fn(|context| {
-            if self.input.is_empty() {
-                buffers::give_input(std::mem::take(&mut self.input));
+            if self.input.capacity() == 0 {
                 self.input = buffers::take_input();
+            } else {
+                buffers::make_room(&mut self.input);
             }
-            buffers::make_room(&mut self.input);
             match poll_read_buf(Pin::new(&mut self.socket), context, &mut self.input) {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Received::End)),
                 Poll::Ready(Ok(count)) => Poll::Ready(Ok(Received::Bytes(count))),
@@ -83,6 +83,12 @@ impl Connection {
             // Bytes that nobody reads now: they would be reported again at once.
             tokio::time::sleep(LINGER).await;
         }
+    }
+
+    /// Sends what the client takes at once, and tells how many bytes that was. An error comes to light when the rest is sent.
+    #[inline]
+    pub(super) fn send_some(&self, out: &[u8]) -> usize {
+        if out.is_empty() { 0 } else { self.socket.try_write(out).unwrap_or_default() }
     }
 
     /// Sends all of `out`; waits while the client does not take it, as long as `limits` allow if there are any, but not

@@ -1,20 +1,28 @@
-//! Requests that are decoded before their turn comes, so that the store can fetch what they need for all of them at once.
-
-use std::collections::VecDeque;
+//! Requests that are decoded before their turn comes, so that the store can fetch what they need for many of them at once.
 
 use bytes::BytesMut;
-use tokio_util::codec::Decoder;
 
-use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder};
+use super::buffers;
+use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, Requests};
 use crate::ring::Slot;
 use crate::store::{LocalKvStore, WARM_KEYS_MAX};
+
+/// Requests that are decoded at a time, and answered together unless that takes long.
+const REQUESTS_MAX: usize = 1024;
 
 /// The requests of a connection, in order, some of them decoded ahead.
 #[derive(Debug)]
 pub(super) struct Lookahead {
     decoder: RequestDecoder,
-    ready: VecDeque<(Request, Slot)>,
-    /// What is wrong with the bytes behind the requests that are ready.
+    batch: Requests,
+    /// Which of the batch is next.
+    next: usize,
+    /// The slots of the first arguments of the next requests, as far as they were warmed; the request `next` is at
+    /// `next % WARM_KEYS_MAX`.
+    slots: [Slot; WARM_KEYS_MAX],
+    /// Whether more may have arrived than the batch took.
+    is_cut: bool,
+    /// What is wrong with the bytes behind the batch.
     broken: Option<ProtocolError>,
     /// Whether each request may change what the next one may be, so that none is decoded before its turn.
     is_strict: bool,
@@ -22,7 +30,15 @@ pub(super) struct Lookahead {
 
 impl Lookahead {
     pub(super) fn new(limits: DecodeLimits, is_strict: bool) -> Self {
-        Self { decoder: RequestDecoder::new(limits), ready: VecDeque::new(), broken: None, is_strict }
+        Self {
+            decoder: RequestDecoder::new(limits),
+            batch: Requests::default(),
+            next: 0,
+            slots: [Slot::FIRST; WARM_KEYS_MAX],
+            is_cut: false,
+            broken: None,
+            is_strict,
+        }
     }
 
     /// It has turned out who is speaking: other limits apply to what is not decoded yet.
@@ -31,60 +47,75 @@ impl Lookahead {
         self.is_strict = is_strict;
     }
 
-    /// The next request, if one has arrived, and the slot of its first argument, if that is known.
-    ///
-    /// # Errors
-    /// The framing is broken; all requests before that were given out.
+    /// Decodes what has arrived, unless there is something left of what was decoded before.
     #[inline]
-    pub(super) fn next(
-        &mut self,
-        input: &mut BytesMut,
-        store: &LocalKvStore,
-    ) -> Result<Option<(Request, Option<Slot>)>, ProtocolError> {
-        if let Some(next) = self.pop() {
-            return Ok(Some(next));
-        }
-        if let Some(error) = self.broken.take() {
-            return Err(error);
-        }
-        match self.decoder.decode(input)? {
-            None => {
-                // An idle connection keeps no room for what it may send some day.
-                self.ready = VecDeque::new();
-                Ok(None)
+    pub(super) fn refill(&mut self, input: &mut BytesMut, store: &LocalKvStore) {
+        if self.next == self.batch.len() && self.broken.is_none() {
+            if self.next == 0 {
+                self.batch = buffers::take_requests();
             }
-            Some(request) if input.is_empty() || self.is_strict => Ok(Some((request, None))),
-            Some(request) => {
-                self.look_ahead(request, input, store);
-                Ok(self.pop())
-            }
+            self.next = 0;
+            let requests_max = if self.is_strict { 1 } else { REQUESTS_MAX };
+            self.broken = self.decoder.decode_up_to(requests_max, input, &mut self.batch).err();
+            self.is_cut = self.batch.len() == requests_max;
+            self.warm(store);
         }
     }
 
-    /// Decodes what has arrived behind `first`, but only so much that what is warmed stays warm.
-    fn look_ahead(&mut self, first: Request, input: &mut BytesMut, store: &LocalKvStore) {
-        self.push(first);
-        while self.ready.len() < WARM_KEYS_MAX && self.broken.is_none() {
-            match self.decoder.decode(input) {
-                Ok(Some(request)) => self.push(request),
-                Ok(None) => break,
-                Err(error) => self.broken = Some(error),
-            }
+    /// The next request and the slot of its first argument.
+    #[inline]
+    pub(super) fn current(&self) -> Option<(Request<'_>, Slot)> {
+        Some((self.batch.get(self.next)?, self.slots[self.next % WARM_KEYS_MAX]))
+    }
+
+    /// Where [`Self::current`] stands, for [`Self::at`].
+    #[inline]
+    pub(super) fn position(&self) -> usize {
+        self.next
+    }
+
+    /// A request of the batch, whether it was served or not.
+    pub(super) fn at(&self, position: usize) -> Option<Request<'_>> {
+        self.batch.get(position)
+    }
+
+    /// Goes on to the one behind.
+    #[inline]
+    pub(super) fn advance(&mut self, store: &LocalKvStore) {
+        self.next += 1;
+        if self.next.is_multiple_of(WARM_KEYS_MAX) {
+            self.warm(store);
         }
-        store.warm(self.ready.iter().map(|(request, slot)| (*slot, first_argument(request))));
     }
 
-    fn push(&mut self, request: Request) {
-        let slot = Slot::of_key(first_argument(&request));
-        self.ready.push_back((request, slot));
+    /// Whether more may have arrived than the batch took.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
-    fn pop(&mut self) -> Option<(Request, Option<Slot>)> {
-        self.ready.pop_front().map(|(request, slot)| (request, Some(slot)))
+    /// What is wrong with the bytes behind the last request, once that was served.
+    pub(super) fn take_error(&mut self) -> Option<ProtocolError> {
+        self.broken.take()
+    }
+
+    /// Lets go of the batch: an idle connection keeps no room for what it may send some day.
+    #[inline]
+    pub(super) fn rest(&mut self) {
+        self.next = 0;
+        buffers::give_requests(std::mem::take(&mut self.batch));
+    }
+
+    /// Has the store fetch what the next requests need, only so many that what is warmed stays warm.
+    #[inline]
+    fn warm(&mut self, store: &LocalKvStore) {
+        let next = (self.next..self.batch.len()).take(WARM_KEYS_MAX);
+        let keys = next.filter_map(|index| self.batch.get(index)).map(|request| first_argument(&request));
+        store.warm(keys, &mut self.slots);
     }
 }
 
 /// What is a key in nearly all commands on keys, between nodes too. What is none does no harm.
-fn first_argument(request: &Request) -> &[u8] {
+#[inline]
+fn first_argument<'a>(request: &Request<'a>) -> &'a [u8] {
     if request.len() > 1 { request.arg(1) } else { &[] }
 }

@@ -76,10 +76,8 @@ struct Session<'a> {
     state: State,
     connection: Connection,
     requests: Lookahead,
-    /// A command that was begun, or has to wait, and the argument to go on with.
-    unfinished: Option<(Request, usize)>,
-    /// A command that the whole cluster has to be asked for.
-    awaiting: Option<Request>,
+    /// Set if the next command was begun, or has to wait: the argument to go on with.
+    unfinished: Option<usize>,
     turn: Turn,
     /// When a killed session ends, though it be amid a command. Set once it is found to be killed.
     ends_at: Option<Instant>,
@@ -114,7 +112,6 @@ impl<'a> Session<'a> {
             connection: Connection::new(socket),
             requests,
             unfinished: None,
-            awaiting: None,
             turn: Turn::default(),
             ends_at: None,
         }
@@ -175,7 +172,7 @@ impl<'a> Session<'a> {
     }
 
     /// What to say if there is no room for whoever sent `request`: it is no node, nor about to become one.
-    fn refusal(&self, request: &Request) -> Option<&'static [u8]> {
+    fn refusal(&self, request: &Request<'_>) -> Option<&'static [u8]> {
         match self.admission {
             Admission::Anybody => None,
             Admission::Peer(refusal) => {
@@ -213,7 +210,7 @@ impl<'a> Session<'a> {
 
     /// Whether a killed session is amid a command, and has time left to end it.
     fn may_go_on(&mut self) -> bool {
-        let is_begun = self.unfinished.as_ref().is_some_and(|(_, from)| *from > 0);
+        let is_begun = self.unfinished.is_some_and(|from| from > 0);
         is_begun && Instant::now() < *self.ends_at.get_or_insert_with(|| Instant::now() + LINGER)
     }
 
@@ -222,6 +219,37 @@ impl<'a> Session<'a> {
         let began = Instant::now();
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn();
+        if self.turn.has_launched() {
+            // In a box: what only some turns need would make every session larger, and every turn dearer.
+            Box::pin(self.settle_launched()).await;
+        }
+        self.settle_turn(began);
+        match end {
+            TurnEnd::Await(request) => {
+                Box::pin(self.ask_cluster(*request)).await;
+                end = TurnEnd::Busy;
+            }
+            TurnEnd::Wait(order) => end = Box::pin(self.wait(*order, killed)).await,
+            TurnEnd::Drained | TurnEnd::Busy | TurnEnd::Paused | TurnEnd::Close => {}
+        }
+        if end == TurnEnd::Drained {
+            self.requests.rest();
+        }
+        let out = std::mem::take(&mut self.turn.out);
+        Statistics::add(&self.server.statistics.output_bytes, out.len());
+        let mut sent = Ok(());
+        if self.is_answered() {
+            let rest = &out[self.connection.send_some(&out)..];
+            if !rest.is_empty() {
+                sent = Box::pin(self.connection.send(rest, self.limits(), killed)).await;
+            }
+        }
+        buffers::give_out(out);
+        sent.map(|()| end)
+    }
+
+    /// Waits for what the turn has launched, and puts its replies together.
+    async fn settle_launched(&mut self) {
         let store = &self.server.store;
         let (quorum, operations) = (self.state.quorum, self.turn.take_operations());
         let updates = self.turn.take_updates();
@@ -236,21 +264,6 @@ impl<'a> Session<'a> {
             false => tokio::join!(launch, store.update(updates)),
         };
         self.turn.finish(outcomes, updated);
-        self.settle_turn(began);
-        if let TurnEnd::Await(request) = end {
-            self.ask_cluster(*request).await;
-            end = TurnEnd::Busy;
-        } else if let TurnEnd::Wait(order) = end {
-            end = self.wait(*order, killed).await;
-        }
-        let out = std::mem::take(&mut self.turn.out);
-        Statistics::add(&self.server.statistics.output_bytes, out.len());
-        let sent = match self.is_answered() {
-            true => self.connection.send(&out, self.limits(), killed).await,
-            false => Ok(()),
-        };
-        buffers::give_out(out);
-        sent.map(|()| end)
     }
 
     /// Adds the turn to the node's statistics, and to the slow log if it was slow. A command that was alone in its turn
@@ -263,8 +276,10 @@ impl<'a> Session<'a> {
             let elapsed = began.elapsed();
             let shared = meter.settle(elapsed, &self.server.watch);
             let waited = if commands == 1 { elapsed } else { shared };
-            if let Some(kept) = meter.kept() {
-                command::log_if_slow(self.server, &self.client, kept, commands - 1, waited);
+            if let Some((position, spec)) = meter.kept()
+                && let Some(request) = self.requests.at(position)
+            {
+                command::log_if_slow(self.server, &self.client, (spec, &request), commands - 1, waited);
             }
         }
         meter.drop_kept();
@@ -277,9 +292,10 @@ impl<'a> Session<'a> {
         let elapsed = began.elapsed();
         let spec = self.turn.meter.current();
         self.server.watch.awaited(spec.id, elapsed, &self.turn.out[reply_at..]);
-        if let Some(request) = self.awaiting.take() {
+        if let Some((request, _)) = self.requests.current() {
             command::log_if_slow(self.server, &self.client, (spec, &request), 0, elapsed);
         }
+        self.requests.advance(&self.server.store.replica.store);
     }
 
     /// Whether the client wants the replies of the turn that has ended.
@@ -292,7 +308,7 @@ impl<'a> Session<'a> {
     }
 
     /// Whether a pause that makes `scope` wait makes this wait, too. What was begun goes on.
-    fn has_to_wait(&self, scope: PauseScope, request: &Request, from: usize) -> bool {
+    fn has_to_wait(&self, scope: PauseScope, request: &Request<'_>, from: usize) -> bool {
         from == 0 && self.state.peer.is_none() && scope.holds(request)
     }
 
@@ -314,67 +330,72 @@ impl<'a> Session<'a> {
     /// from the state machine around it, with [`command::dispatch`] in it.
     #[inline(never)]
     fn fill_turn(&mut self) -> TurnEnd {
-        let now = self.server.store.replica.wall.now();
+        let (now, store) = (self.server.store.replica.wall.now(), &self.server.store.replica.store);
         let (mut served, pause) = (0, self.server.pause.scope());
+        self.requests.refill(self.connection.input(), store);
         let end = loop {
+            let Some((request, slot)) = self.requests.current() else { break self.end_of_batch() };
             if self.turn.is_full() {
                 break TurnEnd::Busy;
             }
-            let (request, slot, from) = match self.unfinished.take() {
-                Some((request, from)) => (request, None, from),
-                None => match self.requests.next(self.connection.input(), &self.server.store.replica.store) {
-                    Ok(Some((request, slot))) => (request, slot, 0),
-                    Ok(None) => break TurnEnd::Drained,
-                    Err(error) => break self.refuse_framing(&error),
-                },
-            };
+            let from = self.unfinished.take().unwrap_or_default();
             if let Some(refusal) = self.refusal(&request) {
                 Statistics::add(&self.server.statistics.rejected_connections, 1);
                 self.turn.out.extend_from_slice(refusal);
                 break TurnEnd::Close;
             }
             if pause.is_some_and(|scope| self.has_to_wait(scope, &request, from)) {
-                self.unfinished = Some((request, from));
+                self.unfinished = Some(from);
                 break TurnEnd::Paused;
             }
             if self.state.replies == Replies::SkipNext {
                 self.state.replies = Replies::Skipping;
             }
-            served += 1;
             let (server, client, state) = (self.server, &self.client, &mut self.state);
             let standing = (state.peer, state.authenticated);
             let flow =
                 command::dispatch(server, client, state, Order { request: &request, slot, from }, now, &mut self.turn);
+            match flow {
+                Flow::Next | Flow::Pause => self.turn.meter.keep(self.requests.position(), request.frame_len()),
+                Flow::Barrier => {
+                    self.unfinished = Some(from);
+                    break TurnEnd::Busy;
+                }
+                Flow::More(argument) => {
+                    self.unfinished = Some(argument);
+                    break TurnEnd::Busy;
+                }
+                Flow::Await(_) | Flow::Wait(_) | Flow::Close => {}
+            }
+            served += 1;
             if (state.peer, state.authenticated) != standing {
                 self.requests.limit(limits(server, state), is_stranger(state));
             }
             match flow {
-                Flow::Next if self.state.replies != Replies::Skipping => self.turn.meter.keep(request),
-                Flow::Next | Flow::Pause => {
-                    self.turn.meter.keep(request);
-                    break TurnEnd::Busy;
+                Flow::Await(wanted) => break TurnEnd::Await(wanted),
+                Flow::Next if self.state.replies != Replies::Skipping => self.requests.advance(store),
+                flow => {
+                    self.requests.advance(store);
+                    break match flow {
+                        Flow::Wait(order) => TurnEnd::Wait(order),
+                        Flow::Close => TurnEnd::Close,
+                        _ => TurnEnd::Busy,
+                    };
                 }
-                Flow::More(argument) => {
-                    served -= 1;
-                    self.unfinished = Some((request, argument));
-                    break TurnEnd::Busy;
-                }
-                Flow::Barrier => {
-                    served -= 1;
-                    self.unfinished = Some((request, from));
-                    break TurnEnd::Busy;
-                }
-                Flow::Await(wanted) => {
-                    self.awaiting = Some(request);
-                    break TurnEnd::Await(wanted);
-                }
-                Flow::Wait(order) => break TurnEnd::Wait(order),
-                Flow::Close => break TurnEnd::Close,
             }
         };
         Statistics::add(&self.server.statistics.commands, served);
         self.client.was_active(self.state.last_command, now);
         end
+    }
+
+    /// Why a turn ends that has served all that was decoded.
+    fn end_of_batch(&mut self) -> TurnEnd {
+        match self.requests.take_error() {
+            Some(error) => self.refuse_framing(&error),
+            None if self.requests.is_cut() => TurnEnd::Busy,
+            None => TurnEnd::Drained,
+        }
     }
 
     /// Tells the client what is wrong with its framing. Where the next command begins is unknown, so this is the end.

@@ -51,6 +51,7 @@ impl SlotTable {
     }
 
     /// The newest record of a key.
+    #[inline]
     pub(super) fn shown(&self, key: HashedKey<'_>) -> Option<&Record> {
         self.records.find(key.hash, |record| record.key() == key.bytes)
     }

@@ -151,20 +151,24 @@ impl<T> Table<T> {
     }
 
     /// The group where a search for this hash begins, without a look at it.
+    #[inline]
     pub(super) fn group_line(&self, hash: u64) -> Option<*const u8> {
         self.home(hash).map(|group| std::ptr::from_ref(&self.groups[group]).cast())
     }
 
-    /// The items of that group which may have this hash, without a look at them.
-    pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = &T> {
-        self.home(hash).into_iter().flat_map(move |group| {
-            let Group { tags, items } = &self.groups[group];
-            let mut matches = places_of(*tags, tag(hash));
-            std::iter::from_fn(move || next_place(&mut matches)).filter_map(|place| items[place].as_ref())
-        })
+    /// Hands the items of that group to `candidate` which may have this hash, without a look at them.
+    #[inline]
+    pub(super) fn for_candidates(&self, hash: u64, candidate: impl Fn(&T)) {
+        let Some(group) = self.home(hash) else { return };
+        let Group { tags, items } = &self.groups[group];
+        let mut matches = places_of(*tags, tag(hash));
+        while let Some(place) = next_place(&mut matches) {
+            items[place].iter().for_each(&candidate);
+        }
     }
 
     /// The group that an item of this hash goes to first.
+    #[inline]
     fn home(&self, hash: u64) -> Option<usize> {
         // The upper half of the hash, scaled to the number of groups: no division, and any number will do.
         let groups = self.groups.len() as u64;

@@ -14,25 +14,31 @@ use crate::ring::Slot;
 pub const WARM_KEYS_MAX: usize = 32;
 
 impl LocalKvStore {
-    /// Brings what is needed to find `keys`, each with its slot, and to read their records into the cache. A hint: nothing
-    /// changes.
-    pub fn warm<'a>(&self, keys: impl Iterator<Item = (Slot, &'a [u8])>) {
-        let mut places: SmallVec<[(Slot, u64); WARM_KEYS_MAX]> = SmallVec::new();
-        for (slot, key) in keys.take(WARM_KEYS_MAX) {
+    /// Tells the slots of `keys`, which are no more than there is room for in `slots`, and brings what is needed to find
+    /// the keys and to read their records into the cache. That is a hint: nothing changes.
+    #[inline]
+    pub fn warm<'a>(&self, keys: impl Iterator<Item = &'a [u8]>, slots: &mut [Slot; WARM_KEYS_MAX]) {
+        let mut hashes: SmallVec<[u64; WARM_KEYS_MAX]> = SmallVec::new();
+        for (key, slot) in keys.zip(slots.iter_mut()) {
+            *slot = Slot::of_key(key);
+            hashes.push(self.hashed(key).hash);
             prefetch(std::ptr::from_ref(&self.slots[slot.as_usize()]).cast());
-            places.push((slot, self.hashed(key).hash));
         }
-        for &(slot, hash) in &places {
-            let table = self.slots[slot.as_usize()].lock();
-            table.records.group_line(hash).into_iter().for_each(prefetch);
+        if hashes.len() == 1 {
+            // Waiting for its lines here would be no shorter than waiting where they are used.
+            return;
         }
-        for &(slot, hash) in &places {
-            let table = self.slots[slot.as_usize()].lock();
-            for record in table.records.candidates(hash) {
+        for (slot, &hash) in slots.iter().zip(&hashes) {
+            if let Some(line) = self.slots[slot.as_usize()].lock().records.group_line(hash) {
+                prefetch(line);
+            }
+        }
+        for (slot, &hash) in slots.iter().zip(&hashes) {
+            self.slots[slot.as_usize()].lock().records.for_candidates(hash, |record| {
                 let block = record.address();
                 prefetch(block);
                 prefetch(block.wrapping_add(64));
-            }
+            });
         }
     }
 }
@@ -55,8 +61,11 @@ mod tests {
             let _ = store.write(Slot::of_key(key), key, Some(b"value"), None, version, now);
         }
 
-        store.warm(keys.iter().map(|key| (Slot::of_key(key), key.as_slice())));
-        store.warm(std::iter::empty());
+        let mut slots = [Slot::FIRST; WARM_KEYS_MAX];
+        store.warm(keys.iter().map(Vec::as_slice), &mut slots);
+        let expected: Vec<Slot> = keys.iter().take(WARM_KEYS_MAX).map(|key| Slot::of_key(key)).collect();
+        assert_eq!(slots.as_slice(), expected);
+        store.warm(std::iter::empty(), &mut slots);
 
         for key in &keys {
             assert_eq!(store.revert(Slot::of_key(key), key, version, now), Reverted::Confirmed, "nobody has seen it");

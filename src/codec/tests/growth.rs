@@ -29,7 +29,7 @@ fn value_of_64_mib_in_small_pieces_is_looked_at_once() {
     let (requests, error) = decode_pieces(&mut decoder, input.chunks(PIECE_BYTES));
 
     assert_eq!((requests.len(), error), (1, None));
-    assert_eq!(requests[0].arg(1).len(), value_bytes);
+    assert_eq!(requests[0].first().arg(1).len(), value_bytes);
     assert_eq!(decoder.work(), 3, "three headers and not a byte of the value");
 }
 
@@ -42,7 +42,7 @@ fn million_arguments_in_small_pieces_are_each_looked_at_once() {
     let (requests, error) = decode_pieces(&mut decoder, input.chunks(PIECE_BYTES));
 
     assert_eq!((requests.len(), error), (1, None));
-    assert_eq!(requests[0].len(), arguments);
+    assert_eq!(requests[0].first().len(), arguments);
     let pieces = input.len().div_ceil(PIECE_BYTES);
     assert!(decoder.work() <= 1 + arguments + pieces * TORN_HEADER_BYTES_MAX, "{}", decoder.work());
 }

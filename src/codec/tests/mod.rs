@@ -38,7 +38,7 @@ where
 /// The arguments of each request in `pieces`.
 fn requests<'a>(limits: DecodeLimits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Decoded<Vec<Vec<u8>>> {
     let (requests, error) = decode_pieces(&mut RequestDecoder::new(limits), pieces);
-    let arguments = requests.iter().map(|request| request.args().map(<[u8]>::to_vec).collect());
+    let arguments = requests.iter().map(|request| request.first().args().map(<[u8]>::to_vec).collect());
     (arguments.collect(), error)
 }
 

@@ -23,6 +23,7 @@ fn in_both(write: impl Fn(&mut Vec<u8>, Protocol)) -> [String; 2] {
 #[test]
 fn plain_replies_are_the_same_in_both_protocols() {
     assert_eq!(written(|out| reply::simple(out, "OK")), "+OK\r\n");
+    assert_eq!(written(reply::ok), "+OK\r\n");
     assert_eq!(written(|out| reply::error(out, "ERR no")), "-ERR no\r\n");
     assert_eq!(written(|out| reply::bulk(out, b"a\r\nb")), "$4\r\na\r\nb\r\n");
     assert_eq!(written(|out| reply::bulk(out, b"")), "$0\r\n\r\n");

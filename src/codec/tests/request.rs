@@ -19,7 +19,7 @@ fn request_gives_its_arguments_and_its_size() {
     let (requests, error) = decode_pieces(&mut RequestDecoder::new(DecodeLimits::default()), [SET]);
 
     assert_eq!(error, None);
-    let set = &requests[0];
+    let set = requests[0].first();
     assert_eq!((set.len(), set.frame_len()), (3, SET.len()));
     assert_eq!(set.args().len(), 3);
     assert_eq!((set.arg(0), set.arg(2)), (b"SET".as_slice(), b"v\r\n$0".as_slice()));
@@ -31,7 +31,7 @@ fn debug_form_shows_no_argument() {
     let (requests, _) =
         decode_pieces(&mut RequestDecoder::new(DecodeLimits::default()), [b"AUTH hunter2\n".as_slice()]);
 
-    assert_eq!(format!("{:?}", requests[0]), "Request { len: 2, frame_len: 13 }");
+    assert_eq!(format!("{:?}", requests[0]), "[Request { len: 2, frame_len: 13 }]");
 }
 
 #[test]
@@ -158,9 +158,9 @@ fn decoding_goes_on_when_the_rest_moves_to_another_buffer() {
 
     let mut buffer = BytesMut::from(head);
     buffer.extend_from_slice(tail);
-    let request = decoder.decode(&mut buffer).unwrap().unwrap();
+    let requests = decoder.decode(&mut buffer).unwrap().unwrap();
 
-    assert_eq!(request.arg(1), b"k");
+    assert_eq!(requests.first().arg(1), b"k");
 }
 
 #[test]
@@ -168,10 +168,10 @@ fn buffer_is_reused_once_its_requests_are_dropped() {
     let mut decoder = RequestDecoder::new(DecodeLimits::default());
     let mut buffer = BytesMut::with_capacity(4096);
     buffer.extend_from_slice(SET);
-    let start = decoder.decode(&mut buffer).unwrap().unwrap().arg(0).as_ptr();
+    let start = decoder.decode(&mut buffer).unwrap().unwrap().first().arg(0).as_ptr();
 
     buffer.reserve(4096);
     buffer.extend_from_slice(SET);
 
-    assert_eq!(decoder.decode(&mut buffer).unwrap().unwrap().arg(0).as_ptr(), start);
+    assert_eq!(decoder.decode(&mut buffer).unwrap().unwrap().first().arg(0).as_ptr(), start);
 }

@@ -67,7 +67,7 @@ impl Context<'_> {
         let writes_one = source == destination || matches!(kind, Kind::Copy { .. });
         let is_one_step = writes_one || self.server.store.quorum().replicas == 1;
         if is_one_step
-            && self.first_slot() == Slot::of_key(destination)
+            && self.slot == Slot::of_key(destination)
             && let Some(served) = self.update(spec)
         {
             return served;

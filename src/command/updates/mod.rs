@@ -105,7 +105,7 @@ impl Context<'_> {
         let request = self.request;
         let args: SmallVec<[&[u8]; 8]> = request.args().collect();
         let positions: SmallVec<[usize; 4]> = keys.positions(request.len()).collect();
-        let slot = if positions[0] == 1 { self.first_slot() } else { Slot::of_key(request.arg(positions[0])) };
+        let slot = if positions[0] == 1 { self.slot } else { Slot::of_key(request.arg(positions[0])) };
         if positions[1..].iter().any(|&position| Slot::of_key(request.arg(position)) != slot) {
             return Some(Err(mistake_in(effect, &args, positions.len()).unwrap_or(CommandError::CrossSlot)));
         }

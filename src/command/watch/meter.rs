@@ -5,7 +5,6 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::{Watch, nanos};
-use crate::codec::Request;
 use crate::command::spec::{CommandId, CommandSpec};
 use crate::command::table;
 
@@ -23,9 +22,9 @@ pub(crate) struct Meter {
     begun: Option<Timed>,
     /// What that command took in the turns before.
     carried: u64,
-    /// The longest request so far that may be logged if the turn turns out to be slow. What is not longer than
-    /// `kept_bytes` is not kept.
-    kept: Option<(Request, &'static CommandSpec)>,
+    /// Where the longest request so far stands that may be logged if the turn turns out to be slow. What is not longer
+    /// than `kept_bytes` is not kept.
+    kept: Option<(usize, &'static CommandSpec)>,
     kept_bytes: usize,
     /// Commands whose errors came to light when the replies were put together, with the errors' codes.
     failures: Vec<(CommandId, String)>,
@@ -104,18 +103,14 @@ impl Meter {
         self.begun = Some(Timed { command: self.current.id, own: nanos(own), earlier: 0 });
     }
 
-    /// Keeps a request that was just served, if it is the longest of the turn: it has most likely cost most.
+    /// Remembers where the request of `bytes` stands that was just served, if it is the longest of the turn: it has most
+    /// likely cost most.
     #[inline]
-    pub(crate) fn keep(&mut self, request: Request) {
-        if request.frame_len() > self.kept_bytes {
-            self.keep_instead(request);
+    pub(crate) fn keep(&mut self, position: usize, bytes: usize) {
+        if bytes > self.kept_bytes {
+            self.kept_bytes = bytes;
+            self.kept = Some((position, self.current));
         }
-    }
-
-    #[inline(never)]
-    fn keep_instead(&mut self, request: Request) {
-        self.kept_bytes = request.frame_len();
-        self.kept = Some((request, self.current));
     }
 
     /// A request of so many bytes is not to be kept: it was not served, or it is logged already.
@@ -123,10 +118,10 @@ impl Meter {
         self.kept_bytes = self.kept_bytes.max(bytes);
     }
 
-    /// The request that was kept, and its command.
+    /// Where the longest request stands, and its command.
     #[inline]
-    pub(crate) fn kept(&self) -> Option<(&'static CommandSpec, &Request)> {
-        self.kept.as_ref().map(|(request, spec)| (*spec, request))
+    pub(crate) fn kept(&self) -> Option<(usize, &'static CommandSpec)> {
+        self.kept
     }
 
     /// The turn is over: the next one may keep any request.
@@ -189,7 +184,6 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::testing::request;
 
     const MICROSECOND: Duration = Duration::from_micros(1);
 
@@ -260,19 +254,19 @@ mod tests {
     #[test]
     fn the_longest_request_is_kept_unless_it_is_not_to_be() {
         let mut meter = Meter::default();
-        let kept = |meter: &Meter| meter.kept().map(|(spec, request)| (spec.id, request.arg(1).to_vec()));
+        let kept = |meter: &Meter| meter.kept().map(|(position, spec)| (spec.id, position));
         begin(&mut meter, CommandId::Get);
-        for line in ["GET a", "GET long", "GET b"] {
-            meter.keep(request(line));
+        for (position, bytes) in [5, 8, 5].into_iter().enumerate() {
+            meter.keep(position, bytes);
         }
-        assert_eq!(kept(&meter), Some((CommandId::Get, b"long".to_vec())));
+        assert_eq!(kept(&meter), Some((CommandId::Get, 1)));
         meter.drop_kept();
-        meter.keep_longer_than(request("GET long").frame_len());
-        meter.keep(request("GET long"));
+        meter.keep_longer_than(8);
+        meter.keep(0, 8);
         assert_eq!(kept(&meter), None);
         meter.drop_kept();
-        meter.keep(request("GET b"));
-        assert_eq!(kept(&meter), Some((CommandId::Get, b"b".to_vec())), "each turn for itself");
+        meter.keep(2, 5);
+        assert_eq!(kept(&meter), Some((CommandId::Get, 2)), "each turn for itself");
     }
 
     #[test]

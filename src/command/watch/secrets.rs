@@ -8,7 +8,7 @@ pub(crate) const REDACTED: &[u8] = b"(redacted)";
 
 /// Argument `index` of a request for `spec`, or what stands for it. What looks like a secret is hidden even where the
 /// request is malformed and Redis would show it.
-pub(crate) fn shown<'a>(spec: &CommandSpec, request: &'a Request, index: usize) -> &'a [u8] {
+pub(crate) fn shown<'a>(spec: &CommandSpec, request: &Request<'a>, index: usize) -> &'a [u8] {
     let follows = |distance: usize, is: fn(&[u8]) -> bool| index > distance && is(request.arg(index - distance));
     let is_secret = match spec.id {
         CommandId::Auth => index > 0,
@@ -37,7 +37,8 @@ mod tests {
     use crate::command::testing::request;
 
     fn shown_words(line: &str) -> String {
-        let request = request(line);
+        let requests = request(line);
+        let request = requests.first();
         let spec = table::resolve(request.args()).unwrap();
         let words = (0..request.len()).map(|index| std::str::from_utf8(shown(spec, &request, index)).unwrap());
         words.collect::<Vec<_>>().join(" ")

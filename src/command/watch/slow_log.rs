@@ -95,7 +95,7 @@ impl SlowLog {
     /// Keeps a request of `client` that was slow, together with `others` that it shared its turn with.
     pub(crate) fn add(
         &self,
-        (spec, request): (&CommandSpec, &Request),
+        (spec, request): (&CommandSpec, &Request<'_>),
         others: u64,
         client: &Client,
         took: Duration,
@@ -128,7 +128,7 @@ impl SlowLog {
 }
 
 /// A request's words, cut as Redis cuts them, and how many commands stood beside it in its pipeline.
-fn shortened(spec: &CommandSpec, request: &Request, others: u64) -> Vec<Vec<u8>> {
+fn shortened(spec: &CommandSpec, request: &Request<'_>, others: u64) -> Vec<Vec<u8>> {
     let places = ARGS_MAX - usize::from(others > 0);
     let kept = if request.len() > places { places - 1 } else { request.len() };
     let mut args: Vec<Vec<u8>> = (0..kept).map(|index| cut(shown(spec, request, index))).collect();
@@ -157,7 +157,8 @@ mod tests {
     use crate::command::testing::request;
 
     fn words(line: &str, others: u64) -> Vec<String> {
-        let request = request(line);
+        let requests = request(line);
+        let request = requests.first();
         let spec = table::resolve(request.args()).unwrap();
         shortened(spec, &request, others).into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
     }

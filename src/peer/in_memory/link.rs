@@ -11,14 +11,13 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
-use tokio_util::codec::Decoder;
 use tokio_util::sync::CancellationToken;
 use tracing::trace;
 
 use super::connection::{Connection, ExchangeId, Outbound};
 use super::switchboard::{Arrival, InMemoryNetwork, Incarnation};
 use super::way::{Content, Message, Way};
-use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, reply};
+use crate::codec::{DecodeLimits, ProtocolError, RequestDecoder, Requests, reply};
 use crate::peer::backoff::Backoff;
 use crate::peer::clock_probe::{self, ClockQuestion, ClockSample};
 use crate::peer::reply_reader::{ReadError, ReplyReader};
@@ -307,20 +306,16 @@ impl MemoryLink {
     }
 }
 
-fn decode(bytes: &[u8], limits: DecodeLimits) -> Result<Vec<Request>, ProtocolError> {
-    let mut decoder = RequestDecoder::new(limits);
-    let mut buffer = BytesMut::from(bytes);
-    let mut requests = Vec::new();
-    while let Some(request) = decoder.decode(&mut buffer)? {
-        requests.push(request);
-    }
+fn decode(bytes: &[u8], limits: DecodeLimits) -> Result<Requests, ProtocolError> {
+    let mut requests = Requests::default();
+    RequestDecoder::new(limits).decode_up_to(usize::MAX, &mut BytesMut::from(bytes), &mut requests)?;
     Ok(requests)
 }
 
 /// What `node` answers to an introduction, as its server would.
 fn welcome_by(node: &dyn LocalNode, introduction: &[u8], limits: DecodeLimits) -> Vec<u8> {
     let mut out = Vec::new();
-    for request in decode(introduction, limits).unwrap_or_default() {
+    for request in decode(introduction, limits).unwrap_or_default().iter() {
         let args: Vec<&[u8]> = request.args().collect();
         // The refusal's reason is in the reply.
         drop(answer_introduction(node, &args, &mut out));
@@ -333,7 +328,7 @@ fn handle_all(node: &dyn LocalNode, from: NodeIndex, bytes: &[u8], limits: Decod
     let mut out = Vec::new();
     match decode(bytes, limits) {
         Err(error) => reply::error(&mut out, &format!("ERR Protocol error: {error}")),
-        Ok(requests) => requests.iter().for_each(|request| match PeerRequest::parse(request) {
+        Ok(requests) => requests.iter().for_each(|request| match PeerRequest::parse(&request) {
             Ok(request) => node.handle(from, request, &mut out),
             Err(error) => reply::error(&mut out, &format!("ERR {error}")),
         }),

@@ -120,7 +120,7 @@ async fn serve(mut stream: TcpStream, mut peer: Peer) -> std::io::Result<()> {
         peer.frozen.wait_for(|frozen| !frozen).await.unwrap();
         let mut out = Vec::new();
         while let Some(request) = decoder.decode(&mut buffer).unwrap() {
-            let args: Vec<&[u8]> = request.args().collect();
+            let args: Vec<&[u8]> = request.first().args().collect();
             answer(&peer.node, &mut from, &args, &mut out);
             if args.last() == Some(&TORN) {
                 return stream.write_all(&out).await;

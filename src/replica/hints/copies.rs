@@ -33,7 +33,7 @@ impl Copies {
         while let Ok(Some(request)) = decoder.decode(&mut buffer) {
             position += 1;
             if position > answered
-                && let Some((key, value, version, expires_at)) = written(&request)
+                && let Some((key, value, version, expires_at)) = written(&request.first())
             {
                 copies.push(key, value, version, expires_at);
             }
@@ -53,7 +53,7 @@ impl Copies {
 type Parts<'a> = (&'a [u8], Option<&'a [u8]>, Version, Option<UnixMs>);
 
 /// What a request writes, if it is a fresh write.
-fn written(request: &Request) -> Option<Parts<'_>> {
+fn written<'a>(request: &Request<'a>) -> Option<Parts<'a>> {
     match PeerRequest::parse(request) {
         Ok(PeerRequest::Write { key, value, version, expires_at }) => Some((key, value, version, expires_at)),
         Ok(PeerRequest::Update(UpdateRequest::Accept { key, value, ballot, expires_at, .. })) => {
