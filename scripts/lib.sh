@@ -228,6 +228,12 @@ require_redis() {
     require_tool redis-server redis-server
 }
 
+# require_valgrind: valgrind with callgrind, and vgdb to talk to it.
+require_valgrind() {
+    require_tool valgrind valgrind
+    require_tool vgdb valgrind
+}
+
 # A python3 that can make virtual environments.
 require_python_venv() {
     require_tool python3 python3

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The gate, for people and for CI: format, lints, documentation, every Rust test, the release build, and the smoke test
-# with redis-cli, redis-benchmark and redis-py (scripts/smoke.sh), and client libraries (scripts/clients.sh). Stops at the
-# first stage that fails.
+# The gate, for people and for CI: format, lints, documentation, every Rust test, the release build, the smoke test with
+# redis-cli, redis-benchmark and redis-py (scripts/smoke.sh), client libraries (scripts/clients.sh), and the budget of
+# instructions per operation (scripts/budget.sh). Stops at the first stage that fails.
 #
 # Usage: scripts/test.sh [--help]
 #
-# Beyond the Rust toolchain it needs redis-tools, redis-server, python3 with venv, node and npm. As root on a Debian it installs
-# what is missing; elsewhere it names it and fails before anything else is done. redis-py goes into target/venv, ioredis and
-# node-redis into target/clients. It can run from any directory, without standard input, and several times at once.
+# Beyond the Rust toolchain it needs redis-tools, redis-server, python3 with venv, node, npm and valgrind. As root on a Debian it
+# installs what is missing; elsewhere it names it and fails before anything else is done. redis-py goes into target/venv,
+# ioredis and node-redis into target/clients. It can run from any directory, without standard input, and several times at once.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -63,6 +63,7 @@ main() {
     cd "$ROOT"
     require_components
     require_redis
+    require_valgrind
     require_redis_py
     require_node_clients
     stage format cargo fmt --check
@@ -75,6 +76,7 @@ main() {
     export RINGKV_BIN
     stage smoke "$ROOT/scripts/smoke.sh"
     stage clients "$ROOT/scripts/clients.sh"
+    stage budget "$ROOT/scripts/budget.sh"
     printf '\n==== all stages passed\n'
     printf '%s\n' "${TIMES[@]}"
 }
