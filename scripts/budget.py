@@ -249,28 +249,43 @@ class Cluster:
     """Nodes of which the first is counted."""
 
     def __init__(self, binary: Path, count: int, directory: Path) -> None:
+        self.nodes: list[Node] = []
+        self.binary, self.count, self.directory = binary, count, directory
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes:
+            node.end()
+
+    def start(self) -> None:
+        """Starts all nodes, and waits until writes find all their replicas."""
         for _ in range(START_TRIES):
-            self.nodes = []
-            ports = free_ports(count)
-            file = directory / f"{count}.toml"
+            ports = free_ports(self.count)
+            file = self.directory / f"{self.count}.toml"
             file.write_text(config(ports))
-            for i, port in enumerate(ports):
-                arguments = [str(binary), "--config", str(file), "--node", f"node-{i + 1}", "--log", "warn"]
-                profile = directory / f"callgrind.{count}" if i == 0 else None
-                self.nodes.append(Node(arguments, port, directory / f"{count}-{i + 1}.log", profile))
+            for number, port in enumerate(ports, start=1):
+                arguments = [str(self.binary), "--config", str(file), "--node", f"node-{number}", "--log", "warn"]
+                profile = self.directory / f"callgrind.{self.count}" if number == 1 else None
+                self.nodes.append(Node(arguments, port, self.directory / f"{self.count}-{number}.log", profile))
             if all(node.wait_until_ready() for node in self.nodes):
-                return
-            self.end()
-        sys.exit("budget.py: the nodes do not start:\n" + "".join(node.log.read_text() for node in self.nodes))
+                return self.wait_until_linked()
+            while self.nodes:
+                self.nodes.pop().end()
+        sys.exit("budget.py: the nodes do not start: is another process taking their ports?")
 
     def wait_until_linked(self) -> None:
-        """Until writes find all their replicas."""
-        others = len(self.nodes) - 1
+        """Until the first node counts on all others."""
+        others = self.count - 1
         deadline = time.monotonic() + SECONDS_MAX
-        while time.monotonic() < deadline:
-            if self.nodes[0].counted_replicas(others) == others:
-                return
-        sys.exit("budget.py: the nodes do not find each other")
+        while self.nodes[0].counted_replicas(others) != others:
+            if time.monotonic() > deadline:
+                sys.exit(f"budget.py: the nodes do not find each other:\n{self.logs()}")
+
+    def logs(self) -> str:
+        """What all nodes have said."""
+        return "".join(node.log.read_text() for node in self.nodes)
 
     def profiles(self, commands: list[str]) -> list[Path]:
         """A profile of each command's load."""
@@ -285,14 +300,9 @@ class Cluster:
             clients.run(command, ROUNDS, order)
             found.append(counted.dump())
         clients.close()
-        if counted.counted_replicas(len(self.nodes) - 1) != len(self.nodes) - 1:
-            sys.exit(f"budget.py: a node was lost meanwhile:\n{counted.log.read_text()}")
+        if counted.counted_replicas(self.count - 1) != self.count - 1:
+            sys.exit(f"budget.py: a node was lost meanwhile:\n{self.logs()}")
         return found
-
-    def end(self) -> None:
-        """All nodes."""
-        for node in self.nodes:
-            node.end()
 
 
 # ---- reading profiles ----
@@ -389,7 +399,7 @@ class Budget:
                 verdict += f"; {percent(budget, figure)} room: lower the budget with --update"
             print(f"{measure:<18}{figure:>9.0f}{budget:>8}{goal:>7}  {verdict}")
         if not kept:
-            print(f"What got dearer? scripts/budget.sh --profile MEASURE. If it is worth it, {self.path.name} says so, with the reason.")
+            print("What got dearer? scripts/budget.sh --profile MEASURE. If it is worth it, raise the budget, with the reason.")
         return kept
 
     def update(self, figures: dict[str, float]) -> None:
@@ -414,16 +424,13 @@ def take_profiles(arguments: argparse.Namespace, names: set[str], directory: Pat
         wanted = [command for command in ("set", "get") if f"{kind}-{command}" in names]
         if not wanted:
             continue
-        cluster = Cluster(arguments.binary, count, directory)
-        try:
-            cluster.wait_until_linked()
+        with Cluster(arguments.binary, count, directory) as cluster:
+            cluster.start()
             for command, path in zip(wanted, cluster.profiles(wanted)):
                 name = f"{kind}-{command}"
                 profiles[name] = Profile(path)
                 if arguments.keep:
                     shutil.copy(path, arguments.keep / f"{name}.callgrind")
-        finally:
-            cluster.end()
     return profiles
 
 
