@@ -116,7 +116,8 @@ pub(crate) fn dispatch(
         return reject(&CommandError::AuthenticationRequired, Some(spec), server, request, turn);
     }
     if !spec.plain || from > 0 || server.watch.monitors.any() {
-        return dispatch_closely(spec, server, client, state, order, now, turn);
+        let dispatch = if spec.is_internal() { dispatch_peers } else { dispatch_closely };
+        return dispatch(spec, server, client, state, order, now, turn);
     }
     state.last_command = spec.name;
     turn.meter.begin(spec);
@@ -130,6 +131,28 @@ pub(crate) fn dispatch(
     }
     if !matches!(flow, Flow::Next) {
         account(&flow, None, turn);
+    }
+    flow
+}
+
+/// As [`dispatch`], for a command of a peer: it is neither timed nor shown to monitors.
+#[inline(never)]
+fn dispatch_peers(
+    spec: &'static CommandSpec,
+    server: &Server,
+    client: &Arc<Client>,
+    state: &mut connection::State,
+    Order { request, slot, from }: Order<'_>,
+    now: UnixMs,
+    turn: &mut Turn,
+) -> Flow {
+    state.last_command = spec.name;
+    turn.meter.begin(spec);
+    let reply_at = turn.out.len();
+    let served = peering::dispatch(&mut Context { server, client, state, request, slot, from, now, turn }, spec);
+    let flow = served.unwrap_or_else(|error| refuse(&error, turn));
+    if turn.out.get(reply_at) == Some(&b'-') {
+        fail(spec, server, turn, reply_at);
     }
     flow
 }
@@ -155,25 +178,21 @@ fn dispatch_closely(
     }
     state.last_command = spec.name;
     turn.meter.begin(spec);
-    let is_internal = spec.is_internal();
-    let began = (!is_internal).then(Instant::now);
+    let began = Instant::now();
     let reply_at = turn.out.len();
-    let mut context = Context { server, client, state, request, slot, from, now, turn };
-    let served = match is_internal {
-        true => peering::dispatch(&mut context, spec),
-        false => context
-            .run(spec)
-            .map(|flow| if matches!(flow, Flow::Next) && spec.is_laborious() { Flow::Pause } else { flow }),
+    let served = Context { server, client, state, request, slot, from, now, turn }.run(spec);
+    let flow = match served {
+        Ok(Flow::Next) if spec.is_laborious() => Flow::Pause,
+        served => served.unwrap_or_else(|error| refuse(&error, turn)),
     };
-    let flow = served.unwrap_or_else(|error| refuse(&error, turn));
     if turn.out.get(reply_at) == Some(&b'-') {
         fail(spec, server, turn, reply_at);
     }
     if is_watched && from == 0 && flow != Flow::Barrier {
         monitor::show(server, client, spec, request);
     }
-    let own = began.map(|began| began.elapsed());
-    if account(&flow, own, turn).is_some_and(|took| slowlog::log_if_slow(server, client, (spec, request), 0, took)) {
+    let took = account(&flow, Some(began.elapsed()), turn);
+    if took.is_some_and(|took| slowlog::log_if_slow(server, client, (spec, request), 0, took)) {
         turn.meter.keep_longer_than(request.frame_len());
     }
     flow
