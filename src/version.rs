@@ -164,14 +164,14 @@ static HEX: [[u8; 2]; 256] = {
 };
 
 /// Writes `bytes` as lower-case hexadecimal digits.
-fn write_hex(bytes: &[u8], text: &mut [u8]) {
+pub(crate) fn write_hex(bytes: &[u8], text: &mut [u8]) {
     for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
         digits.copy_from_slice(&HEX[usize::from(*byte)]);
     }
 }
 
 /// Reads at most sixteen lower-case hexadecimal digits.
-fn parse_hex(text: &[u8]) -> Option<u64> {
+pub(crate) fn parse_hex(text: &[u8]) -> Option<u64> {
     let (mut number, mut wrong) = (0, 0);
     for &byte in text {
         let digit = DIGITS[usize::from(byte)];

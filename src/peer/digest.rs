@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::codec::reply;
+use crate::version::{parse_hex, write_hex};
+
 /// The digits of a sum.
 const SUM_DIGITS: usize = 16;
 
@@ -59,14 +62,17 @@ impl Digest {
         self == other && self.certainty == Certainty::Settled
     }
 
-    /// The text form: sixteen hexadecimal digits, followed by a `~` if it is busy and by a `?` if it is syncing.
-    pub(super) fn to_text(self) -> String {
-        let sign = match self.certainty {
-            Certainty::Settled => "",
-            Certainty::Busy => "~",
-            Certainty::Syncing => "?",
+    /// Appends the text form as a bulk string: sixteen hexadecimal digits, followed by a `~` if it is busy and by a `?` if
+    /// it is syncing.
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
+        let mut text = [0; SUM_DIGITS + 1];
+        write_hex(&self.sum.to_be_bytes(), &mut text[..SUM_DIGITS]);
+        text[SUM_DIGITS] = match self.certainty {
+            Certainty::Settled => return reply::bulk(out, &text[..SUM_DIGITS]),
+            Certainty::Busy => b'~',
+            Certainty::Syncing => b'?',
         };
-        format!("{:016x}{sign}", self.sum)
+        reply::bulk(out, &text);
     }
 
     pub(super) fn parse(text: &Bytes) -> Option<Self> {
@@ -77,9 +83,7 @@ impl Digest {
             b"?" => Certainty::Syncing,
             _ => return None,
         };
-        let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-        let digits = str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| is_digit(&digit)))?;
-        Some(Self { sum: u64::from_str_radix(digits, 16).ok()?, certainty })
+        Some(Self { sum: parse_hex(digits)?, certainty })
     }
 }
 
@@ -94,7 +98,10 @@ mod tests {
         for sum in [0, 1, u64::MAX] {
             for certainty in ALL {
                 let digest = Digest { sum, certainty };
-                assert_eq!(Digest::parse(&digest.to_text().into()), Some(digest));
+                let mut bulk = Vec::new();
+                digest.encode(&mut bulk);
+                let text = bulk[b"$16\r\n".len()..].strip_suffix(b"\r\n").map(Bytes::copy_from_slice);
+                assert_eq!(text.and_then(|text| Digest::parse(&text)), Some(digest));
             }
         }
         for wrong in ["", "123", "+000000000000001", "000000000000000A", "0000000000000001!", "00000000000000001"] {

@@ -118,7 +118,7 @@ impl PeerReply {
                 reply::bulk(out, DIGESTS);
                 bulk_version(*flush_mark, out);
                 for digest in digests {
-                    reply::bulk(out, digest.to_text().as_bytes());
+                    digest.encode(out);
                 }
             }
             Self::Scan(answer) => answer.encode(out),
