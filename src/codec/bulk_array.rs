@@ -12,8 +12,11 @@ use super::{DecodeLimits, ProtocolError, integer};
 
 /// Arguments that need no allocation of their own: enough for `SET key value PX ms NX`.
 const INLINE_SPANS: usize = 6;
-/// How much room is made beyond the bytes received, in bytes, until as many have been received.
+/// How much room is made beyond the bytes received, in bytes, until a part of that has been received.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
+/// From then on so many times the bytes received: whoever moves to more room copies them, and nobody should copy much at
+/// a time. Room that is never written to is no memory.
+const AHEAD_TIMES: usize = 16;
 /// Less room than this, in bytes, is worth making more: what a read from a socket takes at once.
 const READ_BYTES_MIN: usize = 16 << 10;
 /// What ends a header and a bulk string.
@@ -165,7 +168,7 @@ impl BulkArray {
         let frame_bytes = self.position + bytes + LINE_END.len();
         let ahead = frame_bytes.saturating_sub(buffer.len());
         if buffer.capacity() - buffer.len() < ahead.min(READ_BYTES_MIN) {
-            buffer.reserve(ahead.min(AHEAD_BYTES_MAX.max(buffer.len())));
+            buffer.reserve(ahead.min(AHEAD_BYTES_MAX.max(buffer.len().saturating_mul(AHEAD_TIMES))));
         }
     }
 

@@ -58,6 +58,16 @@ pub fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(LINE_END);
 }
 
+/// `$length` of bytes that are sent on their own; [`line_end`] follows them.
+pub fn bulk_header(out: &mut Vec<u8>, bytes: usize) {
+    header(out, b'$', bytes, 0);
+}
+
+/// What ends a bulk string.
+pub fn line_end(out: &mut Vec<u8>) {
+    out.extend_from_slice(LINE_END);
+}
+
 /// Nothing, where a value could be: `$-1` or `_`.
 pub fn null(out: &mut Vec<u8>, protocol: Protocol) {
     out.extend_from_slice(match protocol {

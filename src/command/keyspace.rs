@@ -69,10 +69,13 @@ impl Context<'_> {
 
     #[inline]
     fn read_key(&mut self, request: &Request<'_>, argument: usize, slot: Slot, form: Reading) {
-        let (out, protocol) = (&mut self.turn.out, self.state.protocol);
+        let (turn, protocol) = (&mut *self.turn, self.state.protocol);
         let (store, quorum) = (&self.server.store, self.state.quorum);
         let here = store.read_here_for(quorum, slot, request.arg(argument), self.now, |lookup| {
-            reading::lookup(form, lookup, protocol, out);
+            match lookup.live().filter(|_| form == Reading::Value).and_then(Record::large_value) {
+                None => reading::lookup(form, lookup, protocol, &mut turn.out),
+                Some(value) => turn.send_large(value),
+            }
         });
         if here.is_none() {
             self.turn.read(slot, request.bytes(argument));

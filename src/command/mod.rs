@@ -64,7 +64,7 @@ pub use modes::Replies;
 pub use pause::{Pause, PauseScope};
 pub use refusals::Refusals;
 pub use server::{Server, Statistics};
-pub use turn::Turn;
+pub use turn::{LargeValue, Turn};
 pub use updates::parse_update;
 pub use watch::{SlowLog, Watch};
 

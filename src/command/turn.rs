@@ -4,11 +4,15 @@
 //! once are written to [`Turn::out`], and for each that is not a note remembers where it belongs and which outcomes it
 //! is folded from. When the batch has settled, [`Turn::finish`] puts the replies together.
 
+use std::iter::Peekable;
+use std::vec;
+
 use bytes::Bytes;
 
 use crate::codec::{Protocol, reply};
 use crate::coordinator::{Before, Found, Operation, OperationKind, Outcome, QuorumError, UpdateOrder, WrittenSlots};
 use crate::ring::Slot;
+use crate::store::LARGE_BYTES;
 use crate::time::UnixMs;
 
 use super::pace::ReadPace;
@@ -84,11 +88,23 @@ struct Tally {
     failure: Option<QuorumError>,
 }
 
+/// A value that is sent from where it lies.
+#[derive(Debug)]
+pub struct LargeValue {
+    /// Where it belongs among the other bytes.
+    pub at: usize,
+    /// What is sent.
+    pub value: Bytes,
+}
+
 /// One turn in the making.
 #[derive(Debug, Default)]
 pub struct Turn {
     /// Replies known at once.
     pub(crate) out: Vec<u8>,
+    /// What belongs between these bytes, in order, and how much that is.
+    large: Vec<LargeValue>,
+    large_bytes: usize,
     /// Which commands it has had, for the statistics.
     pub(crate) meter: Meter,
     notes: Vec<Note>,
@@ -123,6 +139,19 @@ impl Turn {
     pub(crate) fn update(&mut self, order: UpdateOrder) {
         self.note(0, Fold::Updated, order.protocol);
         self.updates.push(order);
+    }
+
+    /// Answers with a value that is too large to be copied.
+    #[cold]
+    pub(crate) fn send_large(&mut self, value: Bytes) {
+        self.large_bytes += value.len();
+        push_large(&mut self.out, &mut self.large, value);
+    }
+
+    /// What is to be sent between the bytes of [`Turn::out`].
+    pub(crate) fn take_large(&mut self) -> Vec<LargeValue> {
+        self.large_bytes = 0;
+        std::mem::take(&mut self.large)
     }
 
     /// Notes that a reply belongs here, folded from the last `operations` operations launched.
@@ -181,7 +210,9 @@ impl Turn {
 
     /// Whether the turn should end before the next command.
     pub(crate) fn is_full(&self) -> bool {
-        self.room() == 0 || self.read_slots.len() >= self.pace.reads_max() || self.out.len() >= REPLY_BYTES_MAX
+        self.room() == 0
+            || self.read_slots.len() >= self.pace.reads_max()
+            || self.out.len() + self.large_bytes >= REPLY_BYTES_MAX
     }
 
     /// Whether anything has to be launched, or its replies wait to be put together.
@@ -214,7 +245,8 @@ impl Turn {
         self.pace.learn(reads, bytes, OPERATIONS_MAX);
         let known = std::mem::take(&mut self.out);
         let out = Vec::with_capacity(known.len() + self.notes.len() * SHORT_REPLY_BYTES);
-        let mut assembly = Assembly { known, used: 0, out };
+        let known_large = std::mem::take(&mut self.large).into_iter().peekable();
+        let mut assembly = Assembly { known, known_large, used: 0, out, large: Vec::new() };
         let (mut outcomes, mut updated) = (outcomes.into_iter(), updated.into_iter());
         let as_many_again = Vec::with_capacity(self.notes.len());
         let mut notes = std::mem::replace(&mut self.notes, as_many_again).into_iter();
@@ -228,7 +260,7 @@ impl Turn {
                 continue;
             }
             let Fold::Whole { until, members } = note.fold else {
-                fold(&note, &mut outcomes, &mut self.tally, &mut assembly.out);
+                fold(&note, &mut outcomes, &mut self.tally, &mut assembly);
                 look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
                 continue;
             };
@@ -238,32 +270,50 @@ impl Turn {
             if let Some(failure) = first_failure(&results) {
                 reply::error(&mut assembly.out, &failure.to_string());
                 look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
-                assembly.used = until;
+                assembly.skip_until(until);
                 continue;
             }
             let mut results = results.into_iter();
             for member in members {
                 assembly.copy_until(member.at);
-                fold(&member, &mut results, &mut self.tally, &mut assembly.out);
+                fold(&member, &mut results, &mut self.tally, &mut assembly);
             }
         }
         assembly.copy_until(assembly.known.len());
-        self.out = assembly.out;
+        (self.out, self.large) = (assembly.out, assembly.large);
     }
 }
 
 /// Replies in the making, from the bytes known at once and those made of outcomes.
 struct Assembly {
     known: Vec<u8>,
+    known_large: Peekable<vec::IntoIter<LargeValue>>,
     used: usize,
     out: Vec<u8>,
+    large: Vec<LargeValue>,
 }
 
 impl Assembly {
     fn copy_until(&mut self, end: usize) {
+        while let Some(LargeValue { at, value }) = self.known_large.next_if(|large| large.at <= end) {
+            let at = self.out.len() + at - self.used;
+            self.large.push(LargeValue { at, value });
+        }
         self.out.extend_from_slice(&self.known[self.used..end]);
         self.used = end;
     }
+
+    fn skip_until(&mut self, end: usize) {
+        while self.known_large.next_if(|large| large.at <= end).is_some() {}
+        self.used = end;
+    }
+}
+
+/// Appends a bulk string of which the value itself is to be sent from where it lies.
+fn push_large(out: &mut Vec<u8>, large: &mut Vec<LargeValue>, value: Bytes) {
+    reply::bulk_header(out, value.len());
+    large.push(LargeValue { at: out.len(), value });
+    reply::line_end(out);
 }
 
 /// Notes that `command` has failed, if `reply` says so.
@@ -275,11 +325,17 @@ fn look_for_error(meter: &mut Meter, command: CommandId, reply: &[u8]) {
 }
 
 /// Appends one note's reply to `out`, made of as many outcomes as the note has operations.
-fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut Tally, out: &mut Vec<u8>) {
+fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut Tally, assembly: &mut Assembly) {
+    let Assembly { out, large, .. } = assembly;
     let outcomes = outcomes.take(note.operations);
     tally.count += note.counted;
     match note.fold {
         Fold::Read(form) => match { outcomes }.next() {
+            Some(Outcome::Read(Some(Found { value: Some(value), .. })))
+                if form == Reading::Value && value.len() >= LARGE_BYTES =>
+            {
+                push_large(out, large, value);
+            }
             Some(Outcome::Read(found)) => reading::found(form, found.as_ref(), note.protocol, out),
             Some(Outcome::Failed(error)) => reply::error(out, &error.to_string()),
             Some(Outcome::Written(_)) | None => unreachable!("a read ends as a read"),
@@ -338,4 +394,87 @@ fn first_failure(outcomes: &[Outcome]) -> Option<&QuorumError> {
         Outcome::Failed(error) => Some(error),
         Outcome::Read(_) | Outcome::Written(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::Version;
+
+    fn large(byte: u8) -> Bytes {
+        vec![byte; LARGE_BYTES].into()
+    }
+
+    /// What the client reads.
+    fn sent(turn: &mut Turn) -> Vec<u8> {
+        let (mut sent, mut from) = (Vec::new(), 0);
+        for LargeValue { at, value } in turn.take_large() {
+            sent.extend_from_slice(&turn.out[from..at]);
+            sent.extend_from_slice(&value);
+            from = at;
+        }
+        sent.extend_from_slice(&turn.out[from..]);
+        sent
+    }
+
+    fn ask(turn: &mut Turn) {
+        turn.read(Slot::FIRST, Bytes::from_static(b"k"));
+        turn.note(1, Fold::Read(Reading::Value), Protocol::Resp2);
+    }
+
+    fn found(value: Bytes) -> Outcome {
+        Outcome::Read(Some(Found { version: Version::default(), expires_at: None, value: Some(value) }))
+    }
+
+    #[test]
+    fn large_values_of_here_and_elsewhere_are_sent_in_the_order_of_their_requests() {
+        let mut turn = Turn::default();
+        ask(&mut turn);
+        turn.send_large(large(b'a'));
+        reply::simple(&mut turn.out, "OK");
+        ask(&mut turn);
+        ask(&mut turn);
+        turn.send_large(large(b'b'));
+
+        turn.finish(vec![found(large(b'c')), found(Bytes::from_static(b"small")), found(large(b'd'))], Vec::new());
+
+        let mut expected = Vec::new();
+        reply::bulk(&mut expected, &large(b'c'));
+        reply::bulk(&mut expected, &large(b'a'));
+        reply::simple(&mut expected, "OK");
+        reply::bulk(&mut expected, b"small");
+        reply::bulk(&mut expected, &large(b'd'));
+        reply::bulk(&mut expected, &large(b'b'));
+        assert!(sent(&mut turn) == expected);
+        assert!(turn.take_large().is_empty(), "they are sent once");
+    }
+
+    #[test]
+    fn a_failure_takes_the_large_values_of_its_command_with_it() {
+        let mut turn = Turn::default();
+        turn.send_large(large(b'a'));
+        let (at, first) = (turn.out.len(), turn.notes());
+        turn.send_large(large(b'b'));
+        ask(&mut turn);
+        turn.note_whole(at, first, Protocol::Resp2);
+        turn.send_large(large(b'c'));
+        let failure = QuorumError::TooFewForRead { answers: 1, needed: 2, reason: None };
+        let mut expected = Vec::new();
+        reply::bulk(&mut expected, &large(b'a'));
+        reply::error(&mut expected, &failure.to_string());
+        reply::bulk(&mut expected, &large(b'c'));
+
+        turn.finish(vec![Outcome::Failed(failure)], Vec::new());
+
+        assert!(sent(&mut turn) == expected);
+    }
+
+    #[test]
+    fn large_values_fill_a_turn_as_others_do() {
+        let mut turn = Turn::default();
+        turn.send_large(vec![0; REPLY_BYTES_MAX].into());
+        assert!(turn.is_full());
+        turn.take_large();
+        assert!(!turn.is_full());
+    }
 }

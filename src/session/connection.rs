@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncWriteExt, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -22,6 +22,9 @@ use crate::command::LiveSettings;
 
 /// How long a connection that is being closed waits for the client: to take its replies, to read what was sent before.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that are read or written at a time. What is more has to wait until the others have had their turn: a large value
+/// takes its reader and writer no longer away from them than some hundred small ones.
+pub(super) const PIECE_BYTES: usize = 128 << 10;
 /// Bytes of a client that are read and dropped while its connection is being closed.
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
@@ -62,7 +65,8 @@ impl Connection {
             } else {
                 buffers::make_room(&mut self.input);
             }
-            match poll_read_buf(Pin::new(&mut self.socket), context, &mut self.input) {
+            let mut piece = (&mut self.input).limit(PIECE_BYTES);
+            match poll_read_buf(Pin::new(&mut self.socket), context, &mut piece) {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Received::End)),
                 Poll::Ready(Ok(count)) => Poll::Ready(Ok(Received::Bytes(count))),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -88,14 +92,16 @@ impl Connection {
     /// Sends what the client takes at once, and tells how many bytes that was. An error comes to light when the rest is sent.
     #[inline]
     pub(super) fn send_some(&self, out: &[u8]) -> usize {
-        if out.is_empty() { 0 } else { self.socket.try_write(out).unwrap_or_default() }
+        let piece = &out[..out.len().min(PIECE_BYTES)];
+        if piece.is_empty() { 0 } else { self.socket.try_write(piece).unwrap_or_default() }
     }
 
-    /// Sends all of `out`; waits while the client does not take it, as long as `limits` allow if there are any, but not
-    /// for long once `killed`.
+    /// Sends all of `out`, which `more` bytes will follow; waits while the client does not take it, as long as `limits`
+    /// allow if there are any, but not for long once `killed`.
     pub(super) async fn send(
         &mut self,
         out: &[u8],
+        more: usize,
         limits: Option<&LiveSettings>,
         killed: &CancellationToken,
     ) -> io::Result<()> {
@@ -105,19 +111,16 @@ impl Connection {
         tokio::select! {
             // What the client takes at once costs no look at the rest.
             biased;
-            sent = self.send_within(out, limits) => sent,
+            sent = self.send_within(out, more, limits) => sent,
             () = linger_after(killed) => Err(io::Error::new(ErrorKind::TimedOut, "killed without reading its replies")),
         }
     }
 
-    async fn send_within(&mut self, out: &[u8], limits: Option<&LiveSettings>) -> io::Result<()> {
-        let Some(limits) = limits else {
-            return self.socket.write_all(out).await;
-        };
+    async fn send_within(&mut self, out: &[u8], more: usize, limits: Option<&LiveSettings>) -> io::Result<()> {
         let mut rest = out;
         let mut stall: Option<Stall> = None;
         loop {
-            match self.socket.try_write(rest) {
+            match self.socket.try_write(&rest[..rest.len().min(PIECE_BYTES)]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) if count == rest.len() => return Ok(()),
                 Ok(count) => {
@@ -125,14 +128,19 @@ impl Connection {
                     if let Some(stall) = &mut stall {
                         stall.taken(Instant::now());
                     }
+                    tokio::task::yield_now().await;
                     continue;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
+            let Some(limits) = limits else {
+                self.socket.writable().await?;
+                continue;
+            };
             let now = Instant::now();
             let stall = stall.get_or_insert_with(|| Stall::new(now));
-            let patience = stall.patience(rest.len(), limits.output_limit(), limits.idle_timeout(), now);
+            let patience = stall.patience(rest.len() + more, limits.output_limit(), limits.idle_timeout(), now);
             let patience = patience.ok_or_else(|| io::Error::new(ErrorKind::QuotaExceeded, UNTAKEN))?;
             if let Ok(ready) = timeout(patience, self.socket.writable()).await {
                 ready?;

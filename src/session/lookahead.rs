@@ -7,8 +7,8 @@ use crate::codec::{DecodeLimits, ProtocolError, Request, RequestDecoder, Request
 use crate::ring::Slot;
 use crate::store::{LocalKvStore, WARM_KEYS_MAX};
 
-/// Requests that are decoded at a time, and answered together unless that takes long.
-const REQUESTS_MAX: usize = 1024;
+/// Requests that are decoded at a time, and answered together unless that takes long: some hundred microseconds of work.
+const REQUESTS_MAX: usize = 512;
 
 /// The requests of a connection, in order, some of them decoded ahead.
 #[derive(Debug)]

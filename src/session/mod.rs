@@ -13,22 +13,25 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{DecodeLimits, ProtocolError, Request, reply};
 use crate::command::{
-    self, Client, ClusterWide, Flow, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics, Turn,
-    WaitOrder,
+    self, Client, ClusterWide, Flow, LargeValue, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics,
+    Turn, WaitOrder,
 };
 use crate::peer::INTRODUCTION_COMMAND;
 
-use connection::{Connection, LINGER, Received};
+use connection::{Connection, LINGER, PIECE_BYTES, Received};
 use lookahead::Lookahead;
 
 /// Bytes of one argument of a connection that has to authenticate, as Redis has it.
 const STRANGERS_BULK_BYTES_MAX: usize = 16 << 10;
+/// Bytes of input after which the others have their turn: what a deep pipeline or a large value sends.
+const LONG_TURN_BYTES: usize = PIECE_BYTES / 8;
 /// Arguments of one request of such a connection: more than any introduction has.
 const STRANGERS_ARGUMENTS_MAX: usize = 512;
 
@@ -137,12 +140,14 @@ impl<'a> Session<'a> {
                 }
             };
             self.client.works();
-            match received {
-                Received::Bytes(count) => Statistics::add(&self.server.statistics.input_bytes, count),
-                Received::End | Received::Killed => return Ok(()),
-            }
+            let Received::Bytes(count) = received else { return Ok(()) };
+            Statistics::add(&self.server.statistics.input_bytes, count);
             if self.take_turns(killed).await? == TurnEnd::Close {
                 return self.connection.finish().await;
+            }
+            if count >= LONG_TURN_BYTES {
+                // More may be there already, and the runtime would let this session go on with it for long.
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -159,7 +164,7 @@ impl<'a> Session<'a> {
                 lines = feed.lines() => lines,
             };
             Statistics::add(&self.server.statistics.output_bytes, lines.len());
-            self.connection.send(&lines, self.limits(), killed).await?;
+            self.connection.send(&lines, 0, self.limits(), killed).await?;
         }
         self.connection.receive(cancelled).await
     }
@@ -167,7 +172,7 @@ impl<'a> Session<'a> {
     /// Ends a connection that there is no room for.
     async fn turn_away(&mut self, refusal: &[u8], killed: &CancellationToken) -> std::io::Result<()> {
         Statistics::add(&self.server.statistics.rejected_connections, 1);
-        self.connection.send(refusal, None, killed).await?;
+        self.connection.send(refusal, 0, None, killed).await?;
         self.connection.finish().await
     }
 
@@ -235,13 +240,13 @@ impl<'a> Session<'a> {
         if end == TurnEnd::Drained {
             self.requests.rest();
         }
-        let out = std::mem::take(&mut self.turn.out);
-        Statistics::add(&self.server.statistics.output_bytes, out.len());
+        let (out, large) = (std::mem::take(&mut self.turn.out), self.turn.take_large());
         let mut sent = Ok(());
         if self.is_answered() {
-            let rest = &out[self.connection.send_some(&out)..];
-            if !rest.is_empty() {
-                sent = Box::pin(self.connection.send(rest, self.limits(), killed)).await;
+            let taken = if large.is_empty() { self.connection.send_some(&out) } else { 0 };
+            Statistics::add(&self.server.statistics.output_bytes, taken);
+            if taken < out.len() {
+                sent = Box::pin(self.send(&out, taken, &large, killed)).await;
             }
         }
         buffers::give_out(out);
@@ -264,6 +269,29 @@ impl<'a> Session<'a> {
             false => tokio::join!(launch, store.update(updates)),
         };
         self.turn.finish(outcomes, updated);
+    }
+
+    /// Sends the replies of a turn: `out` but for the first `taken` bytes, with the large values at their places.
+    async fn send(
+        &mut self,
+        out: &[u8],
+        taken: usize,
+        large: &[LargeValue],
+        killed: &CancellationToken,
+    ) -> std::io::Result<()> {
+        let mut more = out.len() - taken + large.iter().map(|large| large.value.len()).sum::<usize>();
+        Statistics::add(&self.server.statistics.output_bytes, more);
+        let mut from = taken;
+        let pieces = large.iter().flat_map(|large| {
+            let before = &out[std::mem::replace(&mut from, large.at)..large.at];
+            [before, &large.value]
+        });
+        let pieces: SmallVec<[&[u8]; 1]> = pieces.collect();
+        for piece in pieces.into_iter().chain([&out[from..]]) {
+            more -= piece.len();
+            self.connection.send(piece, more, self.limits(), killed).await?;
+        }
+        Ok(())
     }
 
     /// Adds the turn to the node's statistics, and to the slow log if it was slow. A command that was alone in its turn

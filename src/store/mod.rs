@@ -54,7 +54,7 @@ pub use digest::{Listed, Page, SlotDigest};
 pub use edit::SlotEditor;
 pub use expiries::Expiries;
 pub use outcome::{Accepted, Copied, Lookup, Prepared, Prior, Reverted, Written};
-pub use record::Record;
+pub use record::{LARGE_BYTES, Record};
 pub use scan::{RECORDS_PER_CALL, ScanPage, ScanRest, ScannedKey};
 pub use slot_table::Debris;
 pub use tombstones::{Dropped, Useless};

@@ -8,6 +8,7 @@ use std::fmt;
 use std::iter;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
 use triomphe::{Arc, ThinArc};
 
 use super::table::ITEM_BYTES;
@@ -23,6 +24,9 @@ const BORN_OPEN: u32 = 1 << 2;
 /// It came as a copy below an open newer record, and has never been the newest here.
 const BURIED: u32 = 1 << 3;
 
+/// From this size on a value is shared: copying it would take longer than all the rest of a request.
+pub const LARGE_BYTES: usize = 32 << 10;
+
 /// A value or a tombstone of one key, with its version and, if any, its absolute expiry.
 ///
 /// A clone shares the same memory.
@@ -36,6 +40,15 @@ struct Header {
     key_bytes: u32,
     /// The flags above. They change under the lock of the record's slot alone, so relaxed access suffices.
     flags: AtomicU32,
+}
+
+/// A record that is held for its value.
+struct ValueOf(Record);
+
+impl AsRef<[u8]> for ValueOf {
+    fn as_ref(&self) -> &[u8] {
+        self.0.value().unwrap_or_default()
+    }
 }
 
 /// What a write asks for, before it becomes a record.
@@ -129,6 +142,14 @@ impl Record {
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
         (!self.has(TOMBSTONE)).then(|| &self.0.slice[self.key_len()..])
+    }
+
+    /// The value, if it is so large that it should be shared and not copied; then without a copy.
+    #[must_use]
+    #[inline]
+    pub fn large_value(&self) -> Option<Bytes> {
+        self.value().filter(|value| value.len() >= LARGE_BYTES)?;
+        Some(Bytes::from_owner(ValueOf(self.clone())))
     }
 
     /// The stamp of the write.
@@ -278,6 +299,20 @@ mod tests {
     fn an_expiry_at_the_epoch_is_long_past_and_not_never() {
         let record = Record::decided(Content { key: b"k", value: Some(b"v"), expires_at: Some(UnixMs(0)) }, version(1));
         assert!(!record.is_live(UnixMs(1)));
+    }
+
+    #[test]
+    fn a_large_value_is_shared_and_a_small_one_is_not() {
+        let value = vec![7; LARGE_BYTES];
+        let record = Record::decided(Content { key: b"k", value: Some(&value), expires_at: None }, version(1));
+        let shared = record.large_value().unwrap();
+        assert_eq!(shared.as_ptr(), record.value().unwrap().as_ptr());
+        drop(record);
+        assert_eq!(shared, value, "it outlives the record's place in the store");
+        for value in [Some(&value[1..]), None] {
+            let record = Record::decided(Content { key: b"k", value, expires_at: None }, version(1));
+            assert!(record.large_value().is_none());
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl ConsistentHashingKvStore {
     }
 }
 
-/// What a lookup has found, with a copy of the value.
+/// What a lookup has found, with a copy of the value, or a share in it if it is large.
 pub(super) fn found(lookup: Lookup<'_>) -> Option<Found> {
     match lookup {
         Lookup::Missing => None,
@@ -106,7 +106,7 @@ pub(super) fn found(lookup: Lookup<'_>) -> Option<Found> {
         Lookup::Live(record) => Some(Found {
             version: record.version(),
             expires_at: record.expires_at(),
-            value: record.value().map(Bytes::copy_from_slice),
+            value: record.large_value().or_else(|| record.value().map(Bytes::copy_from_slice)),
         }),
     }
 }
