@@ -1,297 +1,210 @@
-"""Measures running servers for scripts/bench.sh, which starts and pins them. Standard library only.
+"""Measures for scripts/bench.sh: starts the servers of each table, loads them in turn, and writes what was seen.
 
-A row is one kind of load. Its runs alternate between redis-server and ringkv, since a machine's speed drifts by far more
-than the difference that is looked for; each pair gives a ratio of processor time per operation, and the median of the
-ratios counts. Processor time is user plus system time of all processes of the server, from /proc, divided by operations.
+A row is one kind of load. Its runs alternate between the peer and ringkv, since a machine's speed drifts by far more than
+the difference that is looked for; each pair gives a ratio, and the median of the ratios counts. Processor time is user
+plus system time of all processes of a server, from /proc, divided by operations.
 """
 
 import argparse
-import csv
 import datetime
-import os
 import re
 import signal
-import socket
 import statistics
-import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-HOST = "127.0.0.1"
-CLIENTS = 50
-VALUE_BYTES = 64
-KEYS = 100_000
-FILL_BATCH = 1000
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-# Longest time for one run of redis-benchmark.
-RUN_SECONDS_MAX = 300
+from measure.basics import CLIENTS, VALUE_BYTES, machine, redis_version
+from measure.load import Generator, Load, chosen_slots
+from measure.picture import Bar, draw
+from measure.results import HEADINGS, MEMORY_GOAL, MEMORY_KEYS, Memory, Result, markdown_table
+from measure.rows import ALONE, GROUPS, ONE, Group, Row
+from measure.servers import Redis, Server, Servers
 
-
-@dataclass(frozen=True)
-class Row:
-    """One kind of load, and the ratio that ringkv must not exceed, if one is promised."""
-
-    cluster: str
-    title: str
-    test: str
-    pipeline: int
-    # How many different keys are asked for: few stay in the processor's cache, many do not.
-    keys: int
-    floor: float | None
-
-
-FEW_KEYS = 10_000
-ROWS = [
-    Row("one", "one node", "GET", 1, KEYS, 1.0),
-    Row("one", "one node", "SET", 1, KEYS, 1.0),
-    Row("one", "one node", "GET", 16, FEW_KEYS, 0.75),
-    Row("one", "one node", "GET", 16, KEYS, 0.75),
-    Row("one", "one node", "SET", 16, FEW_KEYS, 0.75),
-    Row("one", "one node", "SET", 16, KEYS, 0.75),
-    Row("three", "three nodes, N=3 W=2", "SET", 1, KEYS, None),
-    Row("three", "three nodes, N=3 W=2", "SET", 16, FEW_KEYS, 2.5),
-    Row("three", "three nodes, N=3 W=2", "SET", 16, KEYS, 2.5),
-    Row("three", "three nodes, N=3 R=1", "GET", 16, KEYS, None),
-]
-
-
-@dataclass(frozen=True)
-class Server:
-    """What is measured as one: a port to ask, and all the processes that work for the answer."""
-
-    name: str
-    port: int
-    pids: tuple[int, ...]
-
-    def cpu_seconds(self) -> float:
-        """User plus system time of all its processes so far."""
-        return sum(ticks(pid) for pid in self.pids) / TICKS_PER_SECOND
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run of redis-benchmark showed."""
-
-    rps: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us: float
-
-
-def ticks(pid: int) -> int:
-    """utime + stime of a process with all its threads, also those that ended."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(after_name[11]) + int(after_name[12])
+MEMORY_ROW = f"memory per key, {MEMORY_KEYS // 1_000_000} million keys"
 
 
 class Bench:
-    """The settings of one invocation."""
+    """The settings of one invocation, and what the servers hold."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.client_core = arguments.client_core
+    def __init__(self, arguments: argparse.Namespace, servers: Servers) -> None:
+        self.servers = servers
         self.pairs = arguments.pairs or (3 if arguments.quick else 5)
-        self.quick = arguments.quick
+        self.generator = Generator(arguments.load, arguments.client_core, 0.5 if arguments.quick else 2.0)
+        # What each server was filled with last: keys, bytes of each, and the slots.
+        self.filled: dict[Server, tuple[int, int, bool, list[str]]] = {}
 
-    def operations(self, row: Row) -> int:
-        """Enough for a second or more of processor time, of which a tick is one hundredth."""
-        if row.pipeline == 1:
-            return 60_000 if self.quick else 200_000
-        return 500_000 if self.quick else 2_000_000
+    def group(self, group: Group) -> list[Result]:
+        """All rows of a table."""
+        print(f"\n{group.title}", flush=True)
+        results = []
+        for row in group.rows:
+            # Whoever is not asked should not run besides; the next row often asks the same.
+            self.servers.keep_only(row.ringkv, row.peer)
+            result = self.row(row)
+            results.append(result)
+            print(f"  {result.line()}", flush=True)
+        return results
 
-    def run(self, server: Server, row: Row) -> Run:
-        """One run of redis-benchmark, pinned to the client's core."""
-        operations = self.operations(row)
-        command = ["taskset", "-c", str(self.client_core), "redis-benchmark", "-h", HOST, "-p", str(server.port)]
-        command += ["-t", row.test.lower(), "-n", str(operations), "-c", str(CLIENTS), "-P", str(row.pipeline)]
-        command += ["-d", str(VALUE_BYTES), "-r", str(row.keys), "--csv", "--precision", "3"]
-        before = server.cpu_seconds()
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS_MAX
-        )
-        used = server.cpu_seconds() - before
-        if used <= 0:
-            sys.exit(f"bench.py: {server.name} used no processor time for {operations} operations: are its pids right?")
-        rps, p50_ms, p99_ms = parse_benchmark(done, f"{server.name}, {row.title} {row.test} P={row.pipeline}")
-        return Run(rps, p50_ms, p99_ms, used * 1e6 / operations)
+    def row(self, row: Row) -> Result:
+        """All pairs of a row. Which side comes first alternates, in case the second is better off."""
+        ringkv = self.servers.get(row.ringkv)
+        peer = self.servers.get(row.peer) if isinstance(row.peer, Redis) else None
+        slots = chosen_slots(ringkv, row.load)
+        sides = [(ringkv, row.load)] + ([(peer, row.peer_load or row.load)] if peer else [])
+        for server, load in sides:
+            self.fill(server, load, slots)
+        pairs = []
+        for number in range(self.pairs):
+            order = sides if number % 2 else sides[::-1]
+            runs = {server: self.generator.run(server, load, slots) for server, load in order}
+            pairs.append((runs.get(peer), runs[ringkv]))
+        return Result(row, pairs)
 
-    def row(self, redis: Server, ringkv: Server, row: Row) -> list[tuple[Run, Run]]:
-        """All pairs of a row."""
-        return [(self.run(redis, row), self.run(ringkv, row)) for _ in range(self.pairs)]
+    def fill(self, server: Server, load: Load, slots: list[str]) -> None:
+        """Every key that is asked for is there, with a value of the right length."""
+        keys, value_bytes, by_slot, among = self.filled.get(server, (0, 0, False, []))
+        wanted = (load.value_bytes, load.benchmark == "cluster", slots)
+        if keys < load.keys or (value_bytes, by_slot, among) != wanted:
+            self.generator.fill(server, load, slots)
+            self.filled[server] = (load.keys, *wanted)
 
-
-def parse_benchmark(done: subprocess.CompletedProcess[str], what: str) -> tuple[float, float, float]:
-    """Requests per second, p50 and p99 in milliseconds; anything but clean figures ends the program."""
-    said = f"{done.stdout}\n{done.stderr}".replace("\r", "\n")
-    table = [line for line in done.stdout.splitlines() if line.startswith('"')]
-    if done.returncode != 0 or len(table) != 2 or re.search("error", said, re.IGNORECASE):
-        sys.exit(f"bench.py: redis-benchmark failed for {what} (exit code {done.returncode}):\n{said.strip()}")
-    figures = next(csv.DictReader(table))
-    return float(figures["rps"]), float(figures["p50_latency_ms"]), float(figures["p99_latency_ms"])
-
-
-# ---- the data ----
-
-
-def fill(server: Server) -> None:
-    """Writes every key that redis-benchmark draws from, so that each GET finds a value."""
-    with socket.create_connection((HOST, server.port), timeout=30) as connection:
-        for start in range(0, KEYS, FILL_BATCH):
-            connection.sendall(b"".join(set_request(i) for i in range(start, start + FILL_BATCH)))
-            read_acknowledgements(server, connection, FILL_BATCH)
-
-
-def set_request(number: int) -> bytes:
-    """SET of one key, named as redis-benchmark names it."""
-    arguments = [b"SET", b"key:%012d" % number, b"x" * VALUE_BYTES]
-    return b"*3\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(argument), argument) for argument in arguments)
-
-
-def read_acknowledgements(server: Server, connection: socket.socket, count: int) -> None:
-    """Reads that many +OK; any other answer ends the program."""
-    expected = b"+OK\r\n" * count
-    got = b""
-    while len(got) < len(expected):
-        part = connection.recv(65536)
-        got += part
-        if not part or not expected.startswith(got):
-            sys.exit(f"bench.py: {server.name} did not answer SET with OK while being filled: ...{got[-200:]!r}")
+    def memory(self) -> Memory:
+        """Both sides from empty to full."""
+        print(f"\n{MEMORY_ROW}", flush=True)
+        load = Load("set", 1, MEMORY_KEYS)
+        bytes_per_key = []
+        for kind in (ALONE, ONE):
+            self.servers.keep_only()
+            server = self.servers.get(kind)
+            empty = server.resident_bytes()
+            self.generator.fill(server, load, [])
+            bytes_per_key.append((server.resident_bytes() - empty) / MEMORY_KEYS)
+        memory = Memory(*bytes_per_key)
+        print(f"  redis-server {memory.peer:.0f} bytes, ringkv {memory.ringkv:.0f} bytes, ratio {memory.ratio():.2f}", flush=True)
+        return memory
 
 
-# ---- the table ----
+# ---- the files ----
 
 
-def median_of(runs: list[Run], name: str) -> float:
-    """The median of one figure."""
-    return statistics.median(getattr(run, name) for run in runs)
-
-
-@dataclass(frozen=True)
-class Result:
-    """A row with its pairs."""
-
-    row: Row
-    pairs: list[tuple[Run, Run]]
-
-    def ratios(self) -> list[float]:
-        """Processor time of ringkv over that of redis-server, per pair."""
-        return [ringkv.cpu_us / redis.cpu_us for redis, ringkv in self.pairs]
-
-    def missed(self) -> bool:
-        """Whether a promised floor is missed."""
-        return self.row.floor is not None and statistics.median(self.ratios()) > self.row.floor
-
-    def cells(self) -> list[str]:
-        """The row as text."""
-        redis, ringkv = ([pair[side] for pair in self.pairs] for side in (0, 1))
-        ratios = self.ratios()
-        cells = [f"{self.row.title}, {self.row.test}", str(self.row.pipeline), f"{self.row.keys // 1000}"]
-        for runs in (redis, ringkv):
-            cells.append(f"{median_of(runs, 'rps') / 1000:.0f}")
-            cells.append(f"{median_of(runs, 'p50_ms'):.2f} / {median_of(runs, 'p99_ms'):.2f}")
-            cells.append(f"{median_of(runs, 'cpu_us'):.2f}")
-        cells.append(f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})")
-        cells.append(self.verdict())
-        return cells
-
-    def verdict(self) -> str:
-        """The promise beside the figure."""
-        if self.row.floor is None:
-            return "-"
-        return f"{self.row.floor:g}, {'missed' if self.missed() else 'kept'}"
-
-
-HEADINGS = [
-    "load", "P", "1000 keys",
-    "redis-server, 1000/s", "p50 / p99, ms", "CPU, µs",
-    "ringkv, 1000/s", "p50 / p99, ms", "CPU, µs",
-    "CPU ratio", "at most",
-]
-
-
-def markdown_table(results: list[Result]) -> str:
-    """Columns of even width, so that the table also reads well in a terminal."""
-    lines = [HEADINGS] + [result.cells() for result in results]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    texts = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
-    texts.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(texts)
-
-
-def machine() -> str:
-    """Processor model and number of cores; not every kind of processor names its model."""
-    match = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return f"{match[1] if match else 'unknown processor'}, {os.cpu_count()} cores"
-
-
-def redis_version() -> str:
-    """Of the redis-server on the PATH."""
-    said = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, timeout=10).stdout
-    match = re.search(r"v=(\S+)", said)
-    return match[1] if match else said.strip()
-
-
-def document(arguments: argparse.Namespace, bench: Bench, results: list[Result]) -> str:
+def document(arguments: argparse.Namespace, bench: Bench, tables: list[tuple[Group, list[Result]]], memory: Memory | None) -> str:
     """The whole results file."""
-    return f"""# ringkv beside redis-server
+    parts = [f"""# ringkv beside redis-server
 
 Written by `{arguments.command}`.
 
-* Machine: {machine()}. Servers on one core, redis-benchmark on another.
-* redis-server {redis_version()}, no persistence, one copy. ringkv with {arguments.threads} worker thread(s) per node.
-* {datetime.date.today().isoformat()}
-* {CLIENTS} clients, {VALUE_BYTES}-byte values, {KEYS} keys present, of which as many as said are asked for at random. P: commands per pipeline.
-* Medians of {bench.pairs} pairs of runs, redis-server and ringkv in turn. CPU: user and system time of all server processes
-  together, per operation. CPU ratio: ringkv to redis-server within a pair, in brackets the smallest and the largest.
+![CPU per operation of ringkv, as a ratio to its peer]({arguments.out.with_suffix('.svg').name if arguments.out else 'results.svg'})
 
-{markdown_table(results)}
-"""
+* Machine: {machine()}. All servers share one core, the load has another.
+* redis-server {redis_version()}, no persistence. ringkv with {arguments.threads} worker thread(s) per node.
+* {datetime.date.today().isoformat()}
+* {CLIENTS} clients; {VALUE_BYTES}-byte values where no other length is said; all keys present, and drawn at random. P: requests per
+  pipeline. A request's latency is the time from its pipeline's write to that pipeline's last reply (redis-benchmark: first reply).
+* Medians of {bench.pairs} pairs of runs of {bench.generator.seconds:g} s, the peer and ringkv in turn. CPU: user and system time of all server processes
+  together, per operation. Ratios: ringkv to its peer within a pair, in brackets the smallest and the largest.
+* Goal: what is to be reached. Floor: what `--gate` insists on."""]
+    for group, results in tables:
+        parts.append(f"## {group.title}\n\n{group.text}\n\n{markdown_table(HEADINGS, [result.cells() for result in results])}")
+    if memory:
+        text = f"Growth of the process from empty to full: 16-byte keys, {VALUE_BYTES}-byte values, one node, nothing expires."
+        parts.append(f"## Memory\n\n{text}\n\n{memory.table()}")
+    return "\n\n".join(parts) + "\n"
+
+
+def picture(tables: list[tuple[Group, list[Result]]], memory: Memory | None) -> str:
+    """CPU ratios as bars."""
+    groups = [(group.title, [bar(result) for result in results if result.cpu_ratios()]) for group, results in tables]
+    if memory:
+        groups.append(("Memory", [Bar(f"resident {MEMORY_ROW}", memory.ratio(), MEMORY_GOAL, memory.is_kept())]))
+    subtitle = "Server CPU per operation of ringkv over that of its peer, each row's in the same run. 1: alike; shorter is better."
+    return draw("ringkv beside redis-server", subtitle, groups)
+
+
+def bar(result: Result) -> Bar:
+    """One row."""
+    return Bar(result.row.name(), statistics.median(result.cpu_ratios()), result.row.cpu_goal, result.cpu_kept())
+
+
+def summary(tables: list[tuple[Group, list[Result]]], memory: Memory | None) -> list[str]:
+    """The floors that are missed, after the goals are printed."""
+    results = [(f"{group.title}: {result.row.name()}", result) for group, results in tables for result in results]
+    goals = [(f"{name}, CPU", result.cpu_kept()) for name, result in results]
+    goals += [(f"{name}, throughput", result.rps_kept()) for name, result in results]
+    floors = [(name, result.floor_kept()) for name, result in results]
+    if memory:
+        goals.append((MEMORY_ROW, memory.is_kept()))
+        floors.append((MEMORY_ROW, memory.floor_kept()))
+    set_goals = [name for name, kept in goals if kept is not None]
+    missed_goals = [name for name, kept in goals if kept is False]
+    print(f"\n{len(set_goals) - len(missed_goals)} of {len(set_goals)} goals reached")
+    for name in missed_goals:
+        print(f"  missed: {name}")
+    return [name for name, kept in floors if kept is False]
 
 
 # ---- the run ----
 
 
-def server(name: str, numbers: list[int]) -> Server:
-    """From port and process ids on the command line."""
-    return Server(name, numbers[0], tuple(numbers[1:]))
+def chosen(pattern: str | None) -> list[Group]:
+    """The tables with those rows only whose table's title and name match."""
+    if pattern is None:
+        return GROUPS
+    wanted = re.compile(pattern, re.IGNORECASE)
+    groups = []
+    for group in GROUPS:
+        rows = [row for row in group.rows if wanted.search(f"{group.title}: {row.name()}")]
+        groups += [Group(group.title, group.text, rows)] if rows else []
+    return groups
+
+
+def with_memory(pattern: str | None) -> bool:
+    """Whether memory is to be measured."""
+    return pattern is None or bool(re.search(pattern, MEMORY_ROW, re.IGNORECASE))
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line, as bench.sh writes it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("redis", "one", "three"):
-        parser.add_argument(f"--{name}", type=int, nargs="+", required=True, metavar=("PORT", "PID"))
-    parser.add_argument("--client-core", type=int, required=True)
-    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--rows")
+    parser.add_argument("--load", type=Path)
+    parser.add_argument("--directory", type=Path)
+    parser.add_argument("--server-core", type=int)
+    parser.add_argument("--client-core", type=int)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--gate", action="store_true")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--command", required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--command")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Fills, measures, writes; 1 when a floor is missed and that was to be an error."""
+    """Measures, writes; 1 when a floor is missed and that was to be an error."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = parse_arguments()
-    bench = Bench(arguments)
-    redis = server("redis-server", arguments.redis)
-    ringkv = {name: server(f"ringkv, {name} node(s)", getattr(arguments, name)) for name in ("one", "three")}
-    for each in (redis, *ringkv.values()):
-        fill(each)
-    results = []
-    for row in ROWS:
-        result = Result(row, bench.row(redis, ringkv[row.cluster], row))
-        results.append(result)
-        print(f"{row.title}, {row.test}, P={row.pipeline}, {row.keys} keys: CPU ratio {statistics.median(result.ratios()):.2f}", flush=True)
-    text = document(arguments, bench, results)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text)
-    print(f"\n{markdown_table(results)}\n\nwritten to {arguments.out}")
-    missed = [f"{result.row.title}, {result.row.test} P={result.row.pipeline} {result.row.keys} keys" for result in results if result.missed()]
+    groups = chosen(arguments.rows)
+    if not groups and not with_memory(arguments.rows):
+        sys.exit(f"no row matches '{arguments.rows}'; --list shows all")
+    if arguments.list:
+        names = [f"{group.title}: {row.name()}" for group in groups for row in group.rows]
+        print("\n".join(names + ([MEMORY_ROW] if with_memory(arguments.rows) else [])))
+        return 0
+    with Servers(arguments.directory, arguments.server_core, arguments.threads) as servers:
+        bench = Bench(arguments, servers)
+        tables = [(group, bench.group(group)) for group in groups]
+        memory = bench.memory() if with_memory(arguments.rows) else None
+    text = document(arguments, bench, tables, memory)
+    print(f"\n{text}")
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(text)
+        arguments.out.with_suffix(".svg").write_text(picture(tables, memory))
+        print(f"written to {arguments.out} and {arguments.out.with_suffix('.svg').name}")
+    missed = summary(tables, memory)
     if missed:
-        print(f"floors missed: {'; '.join(missed)}")
+        print("floors missed:" + "".join(f"\n  {name}" for name in missed))
     return 1 if missed and arguments.gate else 0
 
 

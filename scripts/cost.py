@@ -12,9 +12,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import CLIENTS, FILL_BATCH, HOST, TICKS_PER_SECOND, VALUE_BYTES, machine, parse_benchmark, set_request, ticks
+from measure.basics import CLIENTS, HOST, TICKS_PER_SECOND, VALUE_BYTES, machine, ticks
+from measure.load import parse_benchmark
 
 PIPELINE = 16
+FILL_BATCH = 1000
 # Longest wait for the replicas to agree, or for a node to come back.
 WAIT_SECONDS_MAX = 300
 RUN_SECONDS_MAX = 300
@@ -83,6 +85,12 @@ def holds_all(info: dict[str, str], keys: int) -> bool:
     return info.get("slots_syncing") == "0" and info.get("keys_held") == str(keys)
 
 
+def set_request(number: int) -> bytes:
+    """SET of one key, named as redis-benchmark names it."""
+    arguments = [b"SET", b"key:%012d" % number, b"x" * VALUE_BYTES]
+    return b"*3\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(argument), argument) for argument in arguments)
+
+
 def expect_ok(connection: socket.socket, count: int) -> None:
     """Reads that many +OK; any other answer ends the program."""
     expected = b"+OK\r\n" * count
@@ -120,11 +128,11 @@ class Run:
 def set_run(cluster: Cluster, keys: int, operations: int) -> Run:
     """SET over all keys, at one node."""
     command = ["redis-benchmark", "-h", HOST, "-p", str(cluster.nodes[0].port), "-t", "set", "-n", str(operations)]
-    command += ["-c", str(CLIENTS), "-P", str(PIPELINE), "-d", str(VALUE_BYTES), "-r", str(keys), "--csv", "--precision", "3"]
+    command += ["-c", str(CLIENTS), "-P", str(PIPELINE), "-d", str(VALUE_BYTES), "-r", str(keys), "--precision", "3"]
     before = sum(cluster.cpu_seconds())
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)
     used = sum(cluster.cpu_seconds()) - before
-    rps, _, _ = parse_benchmark(done, f"SET at {cluster.directory.name}")
+    rps, *_ = parse_benchmark(done, f"SET at {cluster.directory.name}")
     return Run(rps, used * 1e6 / operations)
 
 

@@ -6,7 +6,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from bench import machine, redis_version
+from measure.basics import machine, redis_version
 
 SYSTEMS = {
     "ringkv": "ringkv, 3 nodes, N=3 W=2",

@@ -78,6 +78,14 @@ find_or_build_binary() {
     [[ -x $BIN ]] || die "the build left no binary at $BIN"
 }
 
+# build_example NAME: sets EXAMPLE to the program of that name below examples/, built in release mode.
+build_example() {
+    require_cargo
+    (cd "$ROOT" && cargo build --release --locked --example "$1" </dev/null 9>&-) || die "the build failed, see above"
+    EXAMPLE=$(dirname "$(release_binary)")/examples/$1
+    [[ -x $EXAMPLE ]] || die "the build left no program at $EXAMPLE"
+}
+
 # ---- ports, and asking a node ----
 
 # port_open HOST PORT: whether someone listens there.
@@ -171,6 +179,30 @@ signal() {
     shift
     for pid in "$@"; do
         kill -s "$name" "$pid" 2>/dev/null || true
+    done
+}
+
+# ---- measuring ----
+
+# Sets SERVER_CORE and CLIENT_CORE: the first two cores that this process may use.
+choose_cores() {
+    local cores
+    mapfile -t cores < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")')
+    ((${#cores[@]} >= 2)) || die "needs two cores, one for the servers and one for the load; there is only one"
+    # shellcheck disable=SC2034 # for the scripts that source this
+    SERVER_CORE=${cores[0]} CLIENT_CORE=${cores[1]}
+}
+
+# stop_measured DIR: stops what scripts/measure/servers.py left running below DIR: nothing, unless it was killed.
+stop_measured() {
+    local file pid
+    for file in "$1"/*/nodes; do
+        if [[ -f $file ]]; then "$ROOT/scripts/stop_cluster.sh" --dir "$(dirname "$file")" >/dev/null || true; fi
+    done
+    for file in "$1"/*/pid; do
+        [[ -f $file ]] || continue
+        pid=$(<"$file")
+        if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == redis-server ]]; then signal KILL "$pid"; fi
     done
 }
 
