@@ -12,7 +12,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use crate::codec::{Protocol, reply};
-use crate::config::{NODES_MAX, VIRTUAL_NODES};
+use crate::config::{ClusterConfig, NODES_MAX, VIRTUAL_NODES};
 use crate::ring::{HashRing, NodeId, NodeIndex, SLOT_COUNT, Share, Slot};
 
 /// The cluster sizes that a range `FROM..TO` goes through, besides its ends.
@@ -33,16 +33,20 @@ const HEADS: [&str; COLUMNS] = [
     "leave",
     "ranges",
     "SLOTS",
+    "config",
+    "read",
     "memory",
     "build",
     "lookup",
 ];
-const COLUMNS: usize = 14;
+const COLUMNS: usize = 16;
 const LEGEND: &str = "\
 primary, all    largest share / mean: of the slots that a node is asked first for, of all slots that it keeps
 join, leave     copies of slots that move to other nodes, in parts of all copies; ideal: what none could do with less
 primary join, leave  slots that change the node asked first, over the ideal
 ranges, SLOTS   of the reply to CLUSTER SLOTS
+config, read    length of the shortest cluster.toml, and the time to read and check it
+memory, build   what a node keeps of the ring, and the time to compute it; lookup: to find the nodes of a slot
 ";
 
 /// Which rings to simulate.
@@ -81,6 +85,8 @@ struct Figures {
     leave: Movement,
     ranges: usize,
     slots_bytes: usize,
+    config_bytes: usize,
+    config_ms: f64,
     memory_bytes: usize,
     build_ms: f64,
     lookup_ns: f64,
@@ -157,6 +163,7 @@ fn measured(size: u16, (virtual_nodes, factor): (u32, u16), name: impl Fn(u16) -
         leave = leave.worse(moved(&here, &with(&left)));
     }
     let ring = &here.1;
+    let (config_bytes, config_ms) = config_cost(&here.0, virtual_nodes);
     let (primary, all) = largest_to_mean(&ring.shares());
     Figures {
         primary,
@@ -165,6 +172,8 @@ fn measured(size: u16, (virtual_nodes, factor): (u32, u16), name: impl Fn(u16) -
         leave,
         ranges: ring.ranges().count(),
         slots_bytes: slots_bytes(ring),
+        config_bytes,
+        config_ms,
         memory_bytes: ring.memory_bytes(),
         build_ms: build_time.as_secs_f64() * 1e3,
         lookup_ns: lookup_ns(ring),
@@ -216,6 +225,19 @@ fn slots_bytes(ring: &HashRing) -> usize {
     out.len()
 }
 
+/// The length of a cluster.toml that names these nodes, and the milliseconds to read and check it.
+fn config_cost(ids: &[NodeId], virtual_nodes: u32) -> (usize, f64) {
+    let mut text = format!("[cluster]\nvirtual_nodes = {virtual_nodes}\nreplication_factor = 1\nwrite_quorum = 1\n");
+    for (number, id) in ids.iter().enumerate() {
+        let _ = write!(text, "\n[[nodes]]\nid = \"{id}\"\naddr = \"10.0.{}.{}:6379\"\n", number / 250, number % 250);
+    }
+    let begun = Instant::now();
+    let read = ClusterConfig::parse(black_box(&text), "cluster.toml");
+    let time = begun.elapsed();
+    debug_assert!(read.is_ok(), "{read:?}");
+    (text.len(), time.as_secs_f64() * 1e3)
+}
+
 fn lookup_ns(ring: &HashRing) -> f64 {
     let begun = Instant::now();
     for _ in 0..LOOKUP_ROUNDS {
@@ -235,6 +257,8 @@ impl Figures {
             leave: self.leave.worse(other.leave),
             ranges: self.ranges.max(other.ranges),
             slots_bytes: self.slots_bytes.max(other.slots_bytes),
+            config_bytes: self.config_bytes.max(other.config_bytes),
+            config_ms: self.config_ms.max(other.config_ms),
             memory_bytes: self.memory_bytes.max(other.memory_bytes),
             build_ms: self.build_ms.max(other.build_ms),
             lookup_ns: self.lookup_ns.max(other.lookup_ns),
@@ -263,6 +287,8 @@ fn cells(size: u16, figures: &Figures) -> [String; COLUMNS] {
         format!("{:.2}", figures.leave.primaries / leave),
         figures.ranges.to_string(),
         format!("{} KiB", figures.slots_bytes.div_ceil(1024)),
+        format!("{} KiB", figures.config_bytes.div_ceil(1024)),
+        format!("{:.1} ms", figures.config_ms),
         format!("{} KiB", figures.memory_bytes.div_ceil(1024)),
         format!("{:.1} ms", figures.build_ms),
         format!("{:.1} ns", figures.lookup_ns),
@@ -270,13 +296,16 @@ fn cells(size: u16, figures: &Figures) -> [String; COLUMNS] {
 }
 
 fn json(size: u16, figures: &Figures) -> String {
-    let Figures { primary, all, ranges, slots_bytes, memory_bytes, build_ms, lookup_ns, .. } = figures;
+    let Figures {
+        primary, all, ranges, slots_bytes, config_bytes, config_ms, memory_bytes, build_ms, lookup_ns, ..
+    } = figures;
     let (join, leave) = ideal(size);
     format!(
         "{{\"nodes\":{size},\"primary_max_to_mean\":{primary:.4},\"all_max_to_mean\":{all:.4},\
          \"join_copies_moved\":{:.6},\"join_primaries_moved\":{:.6},\"join_ideal\":{join:.6},\
          \"leave_copies_moved\":{:.6},\"leave_primaries_moved\":{:.6},\"leave_ideal\":{leave:.6},\
-         \"ranges\":{ranges},\"cluster_slots_bytes\":{slots_bytes},\"memory_bytes\":{memory_bytes},\
+         \"ranges\":{ranges},\"cluster_slots_bytes\":{slots_bytes},\
+         \"config_bytes\":{config_bytes},\"config_read_ms\":{config_ms:.3},\"memory_bytes\":{memory_bytes},\
          \"build_ms\":{build_ms:.3},\"lookup_ns\":{lookup_ns:.2}}}\n",
         figures.join.copies, figures.join.primaries, figures.leave.copies, figures.leave.primaries
     )
