@@ -7,7 +7,7 @@ what else runs on it. What the kernel executes for the process, and cache misses
   local-set, local-get  A node alone with one worker thread and 100,000 keys. 50 clients send 16 commands each (a 16-byte
                         key, a 64-byte value) and wait for the 16 replies, round by round, over TCP; the keys come in a
                         fixed pseudo-random order. Everything from epoll to the write of the replies is counted.
-  decode-set, decode-get  Of these, what `RequestDecoder::next_request` and all that it calls took: from bytes that have
+  decode-set, decode-get  Of these, what `RequestDecoder::decode_up_to` and all that it calls took: from bytes that have
                         arrived to a request with its arguments.
   coordinator-set       The same SETs sent to one of three nodes with N=3 W=2, which holds a copy of every key itself. Only
                         this node is counted: what it does for its client, for its own copy, and for both others. They run
@@ -64,7 +64,7 @@ BACKGROUND = tuple(
         "server::rates::sample",
     )
 )
-DECODER = "ringkv::codec::request::RequestDecoder::next_request"
+DECODER = "ringkv::codec::request::RequestDecoder::decode_up_to"
 MEASURES = ("decode-set", "decode-get", "local-set", "local-get", "coordinator-set")
 # Which profile a measure is read from, and of which function.
 SOURCES = {

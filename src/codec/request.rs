@@ -128,7 +128,8 @@ impl RequestDecoder {
     ///
     /// # Errors
     /// The framing broke behind the requests that were decoded; nothing after it can be trusted.
-    #[inline]
+    // Once per batch, and a function of its own in profiles: scripts/budget.py counts it.
+    #[inline(never)]
     pub fn decode_up_to(
         &mut self,
         requests_max: usize,
