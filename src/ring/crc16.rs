@@ -16,26 +16,46 @@ static TABLES: [[u16; 256]; 8] = tables();
 /// assert_eq!(ringkv::ring::crc16(b"123456789"), 0x31c3);
 /// ```
 #[must_use]
-#[inline]
 pub fn crc16(bytes: &[u8]) -> u16 {
-    let (blocks, rest) = bytes.as_chunks::<8>();
-    let crc = blocks.iter().fold(0, |crc, block| add_block(crc, *block));
-    rest.iter().fold(crc, |crc, &byte| add_byte(crc, byte))
+    let (blocks, rest) = bytes.as_chunks();
+    let mut crc = Crc16::default();
+    for block in blocks {
+        crc.add_block(*block);
+    }
+    for &byte in rest {
+        crc.add_byte(byte);
+    }
+    crc.sum()
 }
 
-/// Written out, since the loop over the tables would not be unrolled.
-#[inline]
-fn add_block(crc: u16, block: [u8; 8]) -> u16 {
-    let [high, low] = crc.to_be_bytes();
-    let look_up = |following: usize, byte: u8| TABLES[following][usize::from(byte)];
-    let head = look_up(7, block[0] ^ high) ^ look_up(6, block[1] ^ low) ^ look_up(5, block[2]) ^ look_up(4, block[3]);
-    let tail = look_up(3, block[4]) ^ look_up(2, block[5]) ^ look_up(1, block[6]) ^ look_up(0, block[7]);
-    head ^ tail
-}
+/// A checksum in the making.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Crc16(u16);
 
-fn add_byte(crc: u16, byte: u8) -> u16 {
-    let [high, low] = crc.to_be_bytes();
-    u16::from_be_bytes([low, 0]) ^ TABLES[0][usize::from(high ^ byte)]
+impl Crc16 {
+    /// Takes in eight bytes. Written out, since a loop over the tables would not be unrolled.
+    #[inline]
+    pub(super) fn add_block(&mut self, block: [u8; 8]) {
+        let [high, low] = self.0.to_be_bytes();
+        let look_up = |following: usize, byte: u8| TABLES[following][usize::from(byte)];
+        let head =
+            look_up(7, block[0] ^ high) ^ look_up(6, block[1] ^ low) ^ look_up(5, block[2]) ^ look_up(4, block[3]);
+        let tail = look_up(3, block[4]) ^ look_up(2, block[5]) ^ look_up(1, block[6]) ^ look_up(0, block[7]);
+        self.0 = head ^ tail;
+    }
+
+    /// Takes in one byte.
+    #[inline]
+    pub(super) fn add_byte(&mut self, byte: u8) {
+        let [high, low] = self.0.to_be_bytes();
+        self.0 = u16::from_be_bytes([low, 0]) ^ TABLES[0][usize::from(high ^ byte)];
+    }
+
+    /// The checksum of all that was taken in.
+    #[inline]
+    pub(super) fn sum(self) -> u16 {
+        self.0
+    }
 }
 
 const fn tables() -> [[u16; 256]; 8] {

@@ -3,7 +3,7 @@
 //! The rule from key to slot is Redis' own to the bit, so that a client that knows Redis Cluster can go straight to a
 //! node that holds the key.
 
-use super::crc16::crc16;
+use super::crc16::{Crc16, crc16};
 
 /// How many slots there are: the number that every cluster-aware Redis client knows.
 pub const SLOT_COUNT: u16 = 16384;
@@ -32,8 +32,17 @@ impl Slot {
     #[must_use]
     #[inline]
     pub fn of_key(key: &[u8]) -> Self {
-        let hashed = if may_have_tag(key) { hashed_part(key) } else { key };
-        Self(crc16(hashed) % SLOT_COUNT)
+        // Few keys have a tag, so the checksum of all of it is made while a brace is looked for.
+        let (blocks, rest) = key.as_chunks();
+        let (mut crc, mut may_have_tag) = (Crc16::default(), rest.contains(&b'{'));
+        for block in blocks {
+            may_have_tag |= has_brace(*block);
+            crc.add_block(*block);
+        }
+        for &byte in rest {
+            crc.add_byte(byte);
+        }
+        Self(if may_have_tag { crc16(hashed_part(key)) } else { crc.sum() } % SLOT_COUNT)
     }
 
     /// Every slot, in order.
@@ -54,25 +63,15 @@ impl Slot {
     }
 }
 
-/// Keys up to this length are searched for a brace here; a search that is made for length costs more than they take.
-const SHORT_KEY_BYTES: usize = 64;
-
-/// Whether `key` may have a `{hash tag}`: false only if there is no opening brace. Compares eight bytes at a time.
+/// Whether one of eight bytes is a `{`.
 #[inline]
-fn may_have_tag(key: &[u8]) -> bool {
+fn has_brace(bytes: [u8; 8]) -> bool {
     const BRACES: u64 = u64::from_ne_bytes([b'{'; 8]);
     const LOWEST: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
-    if key.len() > SHORT_KEY_BYTES {
-        return true;
-    }
-    let (words, rest) = key.as_chunks::<8>();
-    // A byte of `other` that is zero borrows from its highest bit, which was not set.
-    let found = words
-        .iter()
-        .map(|word| u64::from_ne_bytes(*word) ^ BRACES)
-        .fold(0, |found, other| found | (other.wrapping_sub(LOWEST) & !other & HIGHEST));
-    found != 0 || rest.contains(&b'{')
+    let other = u64::from_ne_bytes(bytes) ^ BRACES;
+    // A byte that is zero now borrows from its highest bit, which was not set.
+    other.wrapping_sub(LOWEST) & !other & HIGHEST != 0
 }
 
 /// What lies between the first `{` and the first `}` after it; the whole key if there is no such pair or nothing in it.
@@ -115,16 +114,15 @@ mod tests {
     }
 
     #[test]
-    fn a_brace_is_noticed_wherever_it_stands() {
-        for bytes in 1..=2 * SHORT_KEY_BYTES {
-            for at in 0..bytes {
-                let mut key = vec![b'z'; bytes];
-                key[at] = b'{';
-                assert!(may_have_tag(&key), "at {at} of {bytes}");
+    fn a_tag_is_noticed_wherever_it_stands() {
+        for before in 0..20 {
+            for behind in 0..20 {
+                let key = format!("{}{{tag}}{}", "z".repeat(before), "|".repeat(behind));
+                assert_eq!(Slot::of_key(key.as_bytes()), Slot::of_key(b"tag"), "{key}");
             }
-            let without: Vec<u8> = (0..=u8::MAX).filter(|&byte| byte != b'{').cycle().take(bytes).collect();
-            assert_eq!(may_have_tag(&without), bytes > SHORT_KEY_BYTES);
         }
+        let without: Vec<u8> = (0..=u8::MAX).filter(|&byte| byte != b'{').collect();
+        assert!(without.windows(8).all(|bytes| !has_brace(bytes.try_into().unwrap())));
     }
 
     #[test]

@@ -81,6 +81,9 @@ impl OpenList {
         if !context.passed(entry.version) {
             context.decider.decide_alone(entry.version);
         }
+        if let Some(below) = entry.below {
+            below.retire();
+        }
         true
     }
 

@@ -4,6 +4,7 @@
 //! header, then the key, then the value. Key and value are copied in; a slice of a network buffer would keep that
 //! whole buffer alive. The block is reference-counted, so a large value can be sent after the slot's lock is gone.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::iter;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -94,13 +95,35 @@ impl Record {
             flags: AtomicU32::new(if value.is_some() { flags } else { flags | TOMBSTONE }),
         };
         let value = value.unwrap_or_default();
-        let mut block = ThinArc::from_header_and_iter(header, iter::repeat_n(0, key.len() + value.len()));
+        let bytes = key.len() + value.len();
+        let (mut block, header) = match take_spare(bytes) {
+            Some(spare) => (spare.0, Some(header)),
+            None => (ThinArc::from_header_and_iter(header, iter::repeat_n(0, bytes)), None),
+        };
         block.with_arc_mut(|block| {
-            let (key_part, value_part) = unshared(block).slice_mut().split_at_mut(key.len());
+            let block = unshared(block);
+            if let Some(header) = header {
+                *block.header_mut() = header;
+            }
+            let (key_part, value_part) = block.slice_mut().split_at_mut(key.len());
             key_part.copy_from_slice(key);
             value_part.copy_from_slice(value);
         });
         Self(block)
+    }
+
+    /// Leaves the block to the next record of this size that the thread makes, unless somebody else holds it. A store that
+    /// is overwritten at random gives back one block here and one there, and an allocator has to search for each of them.
+    pub(super) fn retire(mut self) {
+        let is_spare =
+            self.0.slice.len() <= SPARE_BYTES_MAX && self.0.with_arc_mut(|block| Arc::get_mut(block).is_some());
+        if is_spare {
+            SPARES.with_borrow_mut(|spares| {
+                if spares.len() < SPARES_MAX {
+                    spares.push(self);
+                }
+            });
+        }
     }
 
     /// The same record under another version. Only for a record that nobody else holds yet.
@@ -260,6 +283,20 @@ impl fmt::Debug for Record {
     }
 }
 
+/// How many blocks a thread keeps for its next records: as many as the writes of a busy moment free and need again.
+const SPARES_MAX: usize = 1024;
+/// Larger blocks are freed. Their contents cost more than the search for them.
+const SPARE_BYTES_MAX: usize = 1 << 10;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Record>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The block retired last, if there is room for exactly so many bytes in it. It has one owner.
+fn take_spare(bytes: usize) -> Option<Record> {
+    SPARES.with_borrow_mut(Vec::pop).filter(|spare| spare.0.slice.len() == bytes)
+}
+
 fn unshared<T: ?Sized>(block: &mut Arc<T>) -> &mut T {
     Arc::get_mut(block).expect("a record that is still being made has one owner")
 }
@@ -281,6 +318,24 @@ mod tests {
             assert_eq!((record.key(), record.value()), (key, value));
             assert_eq!((record.version(), record.expires_at()), (version(7), value.map(|_| UnixMs(5))));
         }
+    }
+
+    #[test]
+    fn a_retired_block_becomes_the_next_record_of_its_size() {
+        let content = |value| Content { key: b"k", value: Some(value), expires_at: None };
+        let make = |value, hlc| Record::open(content(value), version(hlc));
+        let first = make(b"one".as_slice(), 1);
+        first.mark_shown();
+        let (block, kept) = (first.address(), make(b"kept", 2));
+        first.retire();
+        kept.clone().retire();
+
+        let second = make(b"two", 3);
+        assert_eq!((second.address(), second.value(), second.version()), (block, Some(b"two".as_slice()), version(3)));
+        assert!(!second.is_shown() && second.is_born_open(), "nothing is left of the first");
+        assert_eq!(kept.value(), Some(b"kept".as_slice()), "what somebody holds is left alone");
+        second.retire();
+        assert_eq!(make(b"three", 4).value(), Some(b"three".as_slice()));
     }
 
     #[test]
