@@ -46,19 +46,14 @@ class Bench:
         return results
 
     def row(self, row: Row) -> Result:
-        """All pairs of a row. Which side comes first alternates, in case the second is better off."""
+        """All pairs of a row."""
         ringkv = self.servers.get(row.ringkv)
         peer = self.servers.get(row.peer) if isinstance(row.peer, Redis) else None
         slots = chosen_slots(ringkv, row.load)
-        sides = [(ringkv, row.load)] + ([(peer, row.peer_load or row.load)] if peer else [])
-        for server, load in sides:
+        other = (peer, row.peer_load or row.load) if peer else None
+        for server, load in filter(None, (other, (ringkv, row.load))):
             self.fill(server, load, slots)
-        pairs = []
-        for number in range(self.pairs):
-            order = sides if number % 2 else sides[::-1]
-            runs = {server: self.generator.run(server, load, slots) for server, load in order}
-            pairs.append((runs.get(peer), runs[ringkv]))
-        return Result(row, pairs)
+        return Result(row, self.generator.pairs(other, (ringkv, row.load), slots, self.pairs))
 
     def fill(self, server: Server, load: Load, slots: list[str]) -> None:
         """Every key that is asked for is there, with a value of the right length."""

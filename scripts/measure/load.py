@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure.basics import CLIENTS, HOST, VALUE_BYTES, slots_by
-from measure.servers import Server
+from measure.servers import Server, settle
 
 # Longest time for one run.
 RUN_SECONDS_MAX = 300
 # Less processor time than this is too few ticks to tell anything.
-CPU_SECONDS_MIN = 0.05
-TRIES = 3
+CPU_SECONDS_MIN = 0.04
+LONGER = (1, 2, 4)
 FILL_PIPELINE = 64
+# Values that are sent one at a time.
+LARGE_BYTES = 10_000
 # redis-benchmark --cluster puts the hash tag of a random slot into each key besides, so this times 16384 keys.
 KEYS_PER_SLOT = 10
 # It also ends its runs, and counts their time, in quarters of a second only.
@@ -62,33 +64,51 @@ class Generator:
     def fill(self, server: Server, load: Load, slots: list[str]) -> None:
         """Writes every key that the load draws from, so that each GET finds a value."""
         if load.benchmark == "cluster":
-            self.benchmark(server, Load("set", 16, load.keys, benchmark="cluster"))
-            return
-        self.call(server, load, slots, ["--fill", "--pipeline", str(FILL_PIPELINE if load.value_bytes < 10_000 else 1), load.command])
+            self.benchmark(server, Load("set", 16, load.keys, benchmark="cluster"), self.seconds)
+        else:
+            pipeline = FILL_PIPELINE if load.value_bytes < LARGE_BYTES else 1
+            self.call(server, load, slots, ["--fill", "--pipeline", str(pipeline), load.command])
+        if server.is_ringkv:
+            settle(server)
 
     def run(self, server: Server, load: Load, slots: list[str]) -> Run:
-        """One run, and the processor time of the server meanwhile. A machine that slept through it gets another try."""
-        for _ in range(TRIES):
+        """One run, and the processor time of the server meanwhile. Where that was too short to tell anything, since others had
+        the machine, a longer run takes its place."""
+        for longer in LONGER:
+            seconds = self.seconds * longer
             before = server.cpu_seconds()
-            if load.benchmark:
-                operations, *figures = self.benchmark(server, load)
-            else:
-                operations, *figures = self.generated(server, load, slots)
+            seen = self.benchmark(server, load, seconds) if load.benchmark else self.generated(server, load, slots, seconds)
             used = server.cpu_seconds() - before
             if used >= CPU_SECONDS_MIN:
-                return Run(*figures, used * 1e6 / operations)
-        raise SystemExit(f"{server.name} used {used:.2f} s of processor time for {operations} operations, too little to be measured")
+                break
+        operations, *figures = seen
+        if used <= 0:
+            raise SystemExit(f"{server.name} used no processor time for {operations} operations: are its processes the right ones?")
+        return Run(*figures, used * 1e6 / operations)
 
-    def generated(self, server: Server, load: Load, slots: list[str]) -> tuple[float, ...]:
+    def pairs(
+        self, peer: tuple[Server, Load] | None, ringkv: tuple[Server, Load], slots: list[str], count: int
+    ) -> list[tuple[Run | None, Run]]:
+        """So many runs of either side, in turn. Who comes first alternates, in case the second is better off."""
+        pairs = []
+        for number in range(count):
+            if peer and number % 2 == 0:
+                pairs.append((self.run(*peer, slots), self.run(*ringkv, slots)))
+            else:
+                seen = self.run(*ringkv, slots)
+                pairs.append((self.run(*peer, slots) if peer else None, seen))
+        return pairs
+
+    def generated(self, server: Server, load: Load, slots: list[str], seconds: float) -> tuple[float, ...]:
         """Requests, requests per second, p50, p99 and p99.9 by the load generator."""
-        options = ["--seconds", str(self.seconds), "--pipeline", str(load.pipeline), load.command]
+        options = ["--seconds", str(seconds), "--pipeline", str(load.pipeline), load.command]
         if load.zipf is not None:
             options += ["--zipf", str(load.zipf)]
         if load.wait is not None:
             options += ["--wait", str(load.wait)]
         seen = self.call(server, load, slots, options)
         if seen["missing"]:
-            raise SystemExit(f"{server.name} has lost {seen['missing']} of the keys that it was filled with")
+            raise SystemExit(f"{server.name} found no value {seen['missing']} times, and every key was written")
         return seen["requests"], seen["per_second"], *(seen[name] / 1000 for name in ("p50_us", "p99_us", "p999_us"))
 
     def call(self, server: Server, load: Load, slots: list[str], options: list[str]) -> dict[str, float]:
@@ -103,9 +123,10 @@ class Generator:
             raise SystemExit(f"the load failed for {server.name}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
-    def benchmark(self, server: Server, load: Load) -> tuple[float, ...]:
+    def benchmark(self, server: Server, load: Load, seconds: float) -> tuple[float, ...]:
         """Requests, requests per second, p50, p99 and p99.9 by redis-benchmark."""
-        seconds = max(self.seconds, CLUSTER_SECONDS_MIN) if load.benchmark == "cluster" else self.seconds
+        if load.benchmark == "cluster":
+            seconds = max(seconds, CLUSTER_SECONDS_MIN)
         operations = int(seconds * (70_000 if load.pipeline == 1 else 600_000))
         command = ["redis-benchmark", "-h", HOST, "-p", str(server.ports[0]), "-t", load.command, "-n", str(operations), "-c", str(CLIENTS)]
         command += ["-P", str(load.pipeline), "-d", str(load.value_bytes), "--precision", "3"]

@@ -1,6 +1,7 @@
 """Starts the servers that are measured, each on the servers' core, and stops them again."""
 
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -67,6 +68,7 @@ class Server:
     name: str
     ports: tuple[int, ...]
     pids: tuple[int, ...]
+    is_ringkv: bool
 
     def cpu_seconds(self) -> float:
         """User plus system time of all its processes so far."""
@@ -127,7 +129,8 @@ class Servers:
                 command += ["--threads", str(self.threads)]
                 if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode == 0:
                     lines = [line.split("\t") for line in (directory / "nodes").read_text().splitlines()]
-                    return Server(f"ringkv, {kind.text()}", tuple(int(line[3]) for line in lines), tuple(int(line[1]) for line in lines))
+                    pids, ports = (tuple(int(line[field]) for line in lines) for field in (1, 3))
+                    return Server(f"ringkv, {kind.text()}", ports, pids, is_ringkv=True)
                 log.seek(0)
                 said = log.read()
             if "in use" not in said:
@@ -156,7 +159,16 @@ class Servers:
             join(ports)
         for port in ports[1:] if kind.replicas else ():
             wait_for(lambda: info(port, "replication").get("master_link_status") == "up", f"{kind.text()}: a replica does not follow")
-        return Server(kind.text(), tuple(ports), tuple(process.pid for process in processes))
+        return Server(kind.text(), tuple(ports), tuple(process.pid for process in processes), is_ringkv=False)
+
+
+def settle(server: Server) -> None:
+    """Until no node of a ringkv cluster owes another a write: a read of one copy may miss what has not arrived yet."""
+    def owes_none(port: int) -> bool:
+        said = [*info(port, "ring").values(), *info(port, "convergence").values()]
+        return bool(said) and not any(re.search(r"\b(hints|in_flight)=[1-9]", line) for line in said)
+
+    wait_for(lambda: all(owes_none(port) for port in server.ports), f"{server.name}: writes are still on their way")
 
 
 def end(processes: list[subprocess.Popen[bytes]]) -> None:
