@@ -24,6 +24,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,9 @@ PIPELINE = 16
 BATCH_OPERATIONS = CLIENTS * PIPELINE
 # Rounds in which every client sends one pipeline.
 WARM_ROUNDS = 10
-ROUNDS = 75
+ROUNDS = 25
+# So often are they counted; the median counts, in case the other nodes' answers come otherwise bundled once.
+WINDOWS = 3
 OPERATIONS = ROUNDS * BATCH_OPERATIONS
 FILL_BATCH = 1000
 # A measure may differ by so much from its budget: another processor has another memcpy, another compiler other code.
@@ -287,8 +290,8 @@ class Cluster:
         """What all nodes have said."""
         return "".join(node.log.read_text() for node in self.nodes)
 
-    def profiles(self, commands: list[str]) -> list[Path]:
-        """A profile of each command's load."""
+    def profiles(self, commands: list[str]) -> list[list[Path]]:
+        """Profiles of each command's load, one per window."""
         counted, order = self.nodes[0], random.Random(5)
         clients = Clients(counted.port)
         clients.fill()
@@ -297,8 +300,11 @@ class Cluster:
         for command in commands:
             clients.run(command, WARM_ROUNDS, order)
             counted.tell("zero")
-            clients.run(command, ROUNDS, order)
-            found.append(counted.dump())
+            windows = []
+            for _ in range(WINDOWS):
+                clients.run(command, ROUNDS, order)
+                windows.append(counted.dump())
+            found.append(windows)
         clients.close()
         if counted.counted_replicas(self.count - 1) != self.count - 1:
             sys.exit(f"budget.py: a node was lost meanwhile:\n{self.logs()}")
@@ -363,10 +369,10 @@ class Profile:
             print()
 
 
-def per_operation(measure: str, profiles: dict[str, Profile]) -> float:
-    """Instructions per operation of one measure."""
+def per_operation(measure: str, profiles: dict[str, list[Profile]]) -> float:
+    """Instructions per operation of one measure, the median of the windows."""
     name, function = SOURCES[measure]
-    return (profiles[name].of(function) if function else profiles[name].total()) / OPERATIONS
+    return statistics.median(one.of(function) if function else one.total() for one in profiles[name]) / OPERATIONS
 
 
 # ---- the budget ----
@@ -417,7 +423,7 @@ def percent(more: float, less: float) -> str:
     return f"{100 * (more / less - 1):.1f} %" if less else "all of it"
 
 
-def take_profiles(arguments: argparse.Namespace, names: set[str], directory: Path) -> dict[str, Profile]:
+def take_profiles(arguments: argparse.Namespace, names: set[str], directory: Path) -> dict[str, list[Profile]]:
     """The profiles of these names."""
     profiles = {}
     for count, kind in ((1, "local"), (3, "coordinator")):
@@ -426,11 +432,11 @@ def take_profiles(arguments: argparse.Namespace, names: set[str], directory: Pat
             continue
         with Cluster(arguments.binary, count, directory) as cluster:
             cluster.start()
-            for command, path in zip(wanted, cluster.profiles(wanted)):
+            for command, paths in zip(wanted, cluster.profiles(wanted)):
                 name = f"{kind}-{command}"
-                profiles[name] = Profile(path)
+                profiles[name] = [Profile(path) for path in paths]
                 if arguments.keep:
-                    shutil.copy(path, arguments.keep / f"{name}.callgrind")
+                    shutil.copy(paths[0], arguments.keep / f"{name}.callgrind")
     return profiles
 
 
@@ -457,7 +463,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         profiles = take_profiles(arguments, {SOURCES[measure][0] for measure in measures}, Path(directory))
     if arguments.profile:
-        profiles[SOURCES[arguments.profile][0]].print(arguments.rows)
+        profiles[SOURCES[arguments.profile][0]][0].print(arguments.rows)
     figures = {measure: per_operation(measure, profiles) for measure in measures}
     kept = budget.judge(figures)
     if arguments.update:
