@@ -63,6 +63,6 @@ fn version_of(cluster: &TestCluster, node: usize) -> Version {
 /// What `node` answers to a request of the peer `from`.
 fn ask(cluster: &TestCluster, from: usize, node: usize, request: PeerRequest<'_>) -> Vec<u8> {
     let (node, mut out) = (cluster.node(node), Vec::new());
-    node.replica().serve(index(from), request, node.replica().wall.now(), &mut out);
+    node.replica().serve(index(from), request, None, node.replica().wall.now(), &mut out);
     out
 }

@@ -18,7 +18,7 @@ pub(super) fn dispatch(context: &mut Context<'_>, spec: &'static CommandSpec) ->
     let peer = context.state.peer.ok_or(CommandError::NotIntroduced(spec.name))?;
     let replica = &context.server.store.replica;
     match PeerRequest::parse(context.request) {
-        Ok(request) => replica.serve(peer, request, context.now, &mut context.turn.out),
+        Ok(request) => replica.serve(peer, request, Some(context.slot), context.now, &mut context.turn.out),
         Err(error) => reply::error(&mut context.turn.out, &format!("ERR {error}")),
     }
     Ok(Flow::Next)

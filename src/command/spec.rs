@@ -48,6 +48,7 @@ pub enum CommandId {
     RHold, RPlace, RTake, RSettle,
     RSums,
     RPick,
+    RSets,
 }
 
 /// The group under which the documentation files a command.

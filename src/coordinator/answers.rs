@@ -80,6 +80,7 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
         PeerReply::Void => "a replica had taken the write back before".to_owned(),
         PeerReply::Drift(text) | PeerReply::Refused(text) => text.clone(),
         PeerReply::Ok
+        | PeerReply::Each(_)
         | PeerReply::Prior { .. }
         | PeerReply::Stale(_)
         | PeerReply::Missing

@@ -43,7 +43,7 @@ impl Debts {
     pub(super) fn settle(debts: Option<Box<Self>>, replica: &Arc<Replica>, mail: impl Iterator<Item = Mail>) {
         let mut debts = debts.map_or_else(Self::default, |debts| *debts);
         for mail in mail {
-            let is_write = || mail.items.iter().any(|item| matches!(item.step, Step::Write { .. }));
+            let is_write = || mail.about.items.iter().any(|item| matches!(item.step, Step::Write { .. }));
             if !debts.disowned.is_empty() && is_write() {
                 tokio::spawn(wait(Arc::clone(replica), mail, debts.disowned.clone()));
             } else if let Some(answers) = mail.exchange.leave()

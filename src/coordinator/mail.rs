@@ -8,8 +8,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::timeout;
 
-use super::outbox::Item;
-use crate::peer::{Answers, Exchange};
+use super::outbox::{Item, Shared};
+use crate::peer::{Answers, Exchange, LinkFault, PeerReply};
 use crate::ring::NodeIndex;
 
 /// A read that waits for one replica asks the next after this part of `request_timeout`: a hung one costs a fraction of
@@ -19,15 +19,49 @@ const HURRY_PARTS: u32 = 8;
 /// A letter whose answers are awaited.
 pub(super) struct Mail {
     pub(super) to: NodeIndex,
-    pub(super) items: Vec<Item>,
+    pub(super) about: About,
     pub(super) exchange: Exchange,
+}
+
+/// What a letter is about.
+pub(super) struct About {
+    pub(super) items: Vec<Item>,
+    /// The requests that are about several items.
+    pub(super) shared: Shared,
+}
+
+impl About {
+    /// Lets `take` have each item with its answer, out of the `replies` to the letter's requests. Those that were not
+    /// answered met with `fault`.
+    pub(super) fn hand_out(
+        &self,
+        replies: Vec<PeerReply>,
+        fault: Option<&LinkFault>,
+        mut take: impl FnMut(Item, Result<PeerReply, LinkFault>),
+    ) {
+        let unanswered = || Err(fault.cloned().unwrap_or(LinkFault::TimedOut));
+        let (mut replies, mut shared) = (replies.into_iter(), self.shared.iter().copied().peekable());
+        let mut position = 0;
+        while position < self.items.len() {
+            let count = shared.next_if(|&(first, _)| first == position).map_or(1, |(_, count)| count);
+            let items = self.items[position..position + count].iter().copied();
+            position += count;
+            match replies.next() {
+                None => items.for_each(|item| take(item, unanswered())),
+                Some(PeerReply::Each(each)) if each.len() == count => {
+                    items.zip(each).for_each(|(item, reply)| take(item, Ok(reply)));
+                }
+                Some(reply) => items.for_each(|item| take(item, Ok(reply.clone()))),
+            }
+        }
+    }
 }
 
 /// All of a batch.
 pub(super) type Letters = SmallVec<[Mail; 4]>;
 
 /// Whose letter was answered, or failed, what it was about, and the answers.
-type Answered = (NodeIndex, Vec<Item>, Answers);
+type Answered = (NodeIndex, About, Answers);
 
 /// The next letter that is answered.
 pub(super) async fn next_answers(mail: &mut Letters) -> Answered {
@@ -35,8 +69,8 @@ pub(super) async fn next_answers(mail: &mut Letters) -> Answered {
     poll_fn(|context| {
         for position in 0..mail.len() {
             if let Poll::Ready(answers) = Pin::new(&mut mail[position].exchange).poll(context) {
-                let Mail { to, items, .. } = mail.swap_remove(position);
-                return Poll::Ready((to, items, answers));
+                let Mail { to, about, .. } = mail.swap_remove(position);
+                return Poll::Ready((to, about, answers));
             }
         }
         Poll::Pending
@@ -47,4 +81,57 @@ pub(super) async fn next_answers(mail: &mut Letters) -> Answered {
 /// As [`next_answers`], `None` if none comes for so long that more replicas should be asked.
 pub(super) async fn next_answers_soon(mail: &mut Letters, request_timeout: Duration) -> Option<Answered> {
     timeout(request_timeout / HURRY_PARTS, next_answers(mail)).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::outbox::Step;
+    use crate::version::Version;
+
+    /// A letter about single items, but for three that share the second request.
+    fn about() -> About {
+        let item = |operation| Item { operation, replica: 0, step: Step::Write { attempt: 1 } };
+        About { items: (0..5).map(item).collect(), shared: [(1, 3)].into_iter().collect() }
+    }
+
+    fn answers(replies: Vec<PeerReply>) -> Vec<Option<PeerReply>> {
+        let mut answers = Vec::new();
+        about().hand_out(replies, Some(&LinkFault::TimedOut), |item, answer| {
+            assert_eq!(item.operation, answers.len());
+            answers.push(answer.ok());
+        });
+        answers
+    }
+
+    #[test]
+    fn each_item_gets_its_answer() {
+        let stale = PeerReply::Stale(Version::default());
+        let each = PeerReply::Each(vec![PeerReply::Ok, stale.clone(), PeerReply::Void]);
+        let found = answers(vec![PeerReply::Kept, each, PeerReply::Syncing]);
+        let expected = [PeerReply::Kept, PeerReply::Ok, stale, PeerReply::Void, PeerReply::Syncing];
+        assert_eq!(found, expected.map(Some));
+    }
+
+    #[test]
+    fn one_answer_may_be_that_to_several() {
+        let found = answers(vec![PeerReply::Kept, PeerReply::Ok, PeerReply::Syncing]);
+        let expected = [PeerReply::Kept, PeerReply::Ok, PeerReply::Ok, PeerReply::Ok, PeerReply::Syncing];
+        assert_eq!(found, expected.map(Some));
+    }
+
+    #[test]
+    fn what_was_not_answered_is_a_fault() {
+        assert_eq!(answers(vec![]), [None, None, None, None, None]);
+        assert_eq!(answers(vec![PeerReply::Ok]), [Some(PeerReply::Ok), None, None, None, None]);
+        let found = answers(vec![PeerReply::Ok, PeerReply::Ok]);
+        assert_eq!(found.iter().filter(|answer| answer.is_none()).count(), 1);
+    }
+
+    #[test]
+    fn too_few_answers_to_several_acknowledge_none() {
+        let few = PeerReply::Each(vec![PeerReply::Ok]);
+        let found = answers(vec![PeerReply::Ok, few.clone(), PeerReply::Ok]);
+        assert!(found[1..4].iter().all(|answer| *answer == Some(few.clone())), "{found:?}");
+    }
 }

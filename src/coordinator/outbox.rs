@@ -4,12 +4,18 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::journey::Passenger;
-use crate::peer::{PeerRequest, RequestBatch};
+use crate::peer::{FreshWrite, PeerRequest, RequestBatch};
 use crate::replica::Copies;
 use crate::ring::NodeIndex;
+use crate::version::Version;
 
 /// About what a message to a peer takes beside key and value.
 const MESSAGE_BYTES: usize = 80;
+
+/// The longest value that shares its request with others: a longer one is to be seen to arrive.
+const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
+/// A request takes no more records once they have so many bytes.
+const SHARED_BYTES_MAX: usize = 32 << 10;
 
 /// What one message to a replica was about.
 #[derive(Clone, Copy)]
@@ -42,16 +48,35 @@ pub(super) struct Letter {
     pub(super) to: NodeIndex,
     pub(super) batch: RequestBatch,
     pub(super) items: Vec<Item>,
+    /// The requests that are about several items.
+    pub(super) shared: Shared,
+    /// Writes that are to share the next request, by their places in [`Outbox::fresh`]. Theirs are the last items.
+    waiting: Vec<usize>,
+    waiting_bytes: usize,
+}
+
+/// Requests that are about several items each: the first of these, and how many.
+pub(super) type Shared = SmallVec<[(usize, usize); 1]>;
+
+/// A write that may share its request with others.
+struct Fresh {
+    version: Version,
+    /// Where its record ends in [`Outbox::records`]; it begins where the one before ends.
+    end: usize,
 }
 
 /// Letters in the making, one per peer.
 #[derive(Default)]
 pub(super) struct Outbox {
-    pub(super) letters: SmallVec<[Letter; 4]>,
+    letters: SmallVec<[Letter; 4]>,
     /// What replicas out of reach miss.
-    pub(super) unsent: Vec<(NodeIndex, Copies)>,
+    unsent: Vec<(NodeIndex, Copies)>,
     /// How many messages, and bytes of them, a letter is expected to hold.
     room: (usize, usize),
+    /// Writes that share requests: each is encoded once.
+    fresh: Vec<Fresh>,
+    /// Their records.
+    records: Vec<u8>,
 }
 
 impl Outbox {
@@ -60,20 +85,33 @@ impl Outbox {
         let bytes = |passenger: &Passenger| {
             MESSAGE_BYTES + passenger.key.len() + passenger.journey.value().map_or(0, Bytes::len)
         };
-        Self { letters: SmallVec::new(), unsent: Vec::new(), room: (steps.len(), steps.iter().map(bytes).sum()) }
+        Self { room: (steps.len(), steps.iter().map(bytes).sum()), ..Self::default() }
     }
 
     pub(super) fn push(&mut self, to: NodeIndex, request: &PeerRequest<'_>, item: Item) {
         let position = self.position(to);
+        self.close(position);
         self.letters[position].batch.push(request);
         self.letters[position].items.push(item);
     }
 
     /// Puts the same write into the letters to several nodes; it is encoded once.
     pub(super) fn push_to_all(&mut self, to: impl Iterator<Item = (NodeIndex, Item)>, request: &PeerRequest<'_>) {
+        match *request {
+            PeerRequest::Write { key, value: Some(value), version, expires_at: None }
+                if value.len() <= SHARING_VALUE_BYTES_MAX =>
+            {
+                self.push_fresh(to, &FreshWrite { key, value, version });
+            }
+            _ => self.push_alone(to, request),
+        }
+    }
+
+    fn push_alone(&mut self, to: impl Iterator<Item = (NodeIndex, Item)>, request: &PeerRequest<'_>) {
         let mut encoded: Option<(usize, usize)> = None;
         for (node, item) in to {
             let position = self.position(node);
+            self.close(position);
             match encoded {
                 None => {
                     let from = self.letters[position].batch.bytes().len();
@@ -92,6 +130,59 @@ impl Outbox {
         }
     }
 
+    fn push_fresh(&mut self, to: impl Iterator<Item = (NodeIndex, Item)>, write: &FreshWrite<'_>) {
+        let from = self.records.len();
+        if self.fresh.is_empty() {
+            self.fresh.reserve(self.room.0);
+            self.records.reserve(self.room.1);
+        }
+        FreshWrite::encode_record(write.key, write.value, &mut self.records);
+        let place = self.fresh.len();
+        self.fresh.push(Fresh { version: write.version, end: self.records.len() });
+        for (node, item) in to {
+            let position = self.position(node);
+            let last = self.letters[position].waiting.last().map(|&last| self.fresh[last].version);
+            let is_full = self.letters[position].waiting_bytes > SHARED_BYTES_MAX;
+            if is_full || last.is_some_and(|last| !FreshWrite::may_follow(write.version, last)) {
+                self.close(position);
+            }
+            let letter = &mut self.letters[position];
+            letter.waiting.push(place);
+            letter.waiting_bytes += self.records.len() - from;
+            letter.items.push(item);
+        }
+    }
+
+    /// Makes a request of the writes that wait for more to share it.
+    fn close(&mut self, position: usize) {
+        let Self { letters, fresh, records, .. } = self;
+        let Letter { batch, items, shared, waiting, waiting_bytes, .. } = &mut letters[position];
+        let record =
+            |place: usize| &records[place.checked_sub(1).map_or(0, |before| fresh[before].end)..fresh[place].end];
+        match waiting.as_slice() {
+            [] => return,
+            &[place] => batch.push_with(|out| FreshWrite::encode_alone(record(place), fresh[place].version, out)),
+            places => {
+                shared.push((items.len() - places.len(), places.len()));
+                batch.push_with(|out| {
+                    FreshWrite::encode_head(places.iter().map(|&place| fresh[place].version), out);
+                    for &place in places {
+                        out.extend_from_slice(record(place));
+                    }
+                });
+            }
+        }
+        batch.keep();
+        waiting.clear();
+        *waiting_bytes = 0;
+    }
+
+    /// The letters, complete, and what replicas out of reach miss.
+    pub(super) fn finish(mut self) -> (SmallVec<[Letter; 4]>, Vec<(NodeIndex, Copies)>) {
+        (0..self.letters.len()).for_each(|position| self.close(position));
+        (self.letters, self.unsent)
+    }
+
     /// What `node` misses, because it is out of reach.
     pub(super) fn unsent(&mut self, node: NodeIndex) -> &mut Copies {
         let position = self.unsent.iter().position(|(to, _)| *to == node).unwrap_or_else(|| {
@@ -102,10 +193,17 @@ impl Outbox {
     }
 
     /// Where the letter to `node` is.
-    pub(super) fn position(&mut self, to: NodeIndex) -> usize {
+    fn position(&mut self, to: NodeIndex) -> usize {
         self.letters.iter().position(|letter| letter.to == to).unwrap_or_else(|| {
             let (items, bytes) = self.room;
-            let letter = Letter { to, batch: RequestBatch::with_capacity(bytes), items: Vec::with_capacity(items) };
+            let letter = Letter {
+                to,
+                batch: RequestBatch::with_capacity(bytes),
+                items: Vec::with_capacity(items),
+                shared: Shared::new(),
+                waiting: Vec::with_capacity(items),
+                waiting_bytes: 0,
+            };
             self.letters.push(letter);
             self.letters.len() - 1
         })

@@ -43,6 +43,12 @@ impl RequestBatch {
         self.count += 1;
     }
 
+    /// Appends the one request that `encode` writes.
+    pub fn push_with(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(&mut self.bytes);
+        self.count += 1;
+    }
+
     /// Appends a request that [`PeerRequest::encode`] wrote before, so that several peers get the same bytes.
     pub fn push_encoded(&mut self, request: &[u8]) {
         self.bytes.extend_from_slice(request);

@@ -17,7 +17,7 @@ use crate::ring::{NodeId, NodeIndex};
 use crate::version::{StartNumber, Version};
 
 /// The version of what nodes say to each other. Nodes of different versions do not talk.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 /// The word of the introduction.
 pub const INTRODUCTION_COMMAND: &str = "RHELLO";
 /// Stands before a setting's name among the introduction's arguments.
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn each_difference_is_named() {
-        assert_eq!(refusal(|their| their.protocol_version = 1), "protocol version differs: 3 here, 1 there");
+        assert_eq!(refusal(|their| their.protocol_version = 1), "protocol version differs: 4 here, 1 there");
         assert_eq!(refusal(|their| their.cluster = "live".into()), "cluster differs: 'test' here, 'live' there");
         assert_eq!(refusal(|their| their.secret = None), "the cluster secret differs");
         assert_eq!(refusal(|their| their.secret = Some(b"swordfisH".to_vec())), "the cluster secret differs");

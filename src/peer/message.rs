@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{CatchUp, DigestScope, Mark, ScanQuestion, UpdateRequest, scan};
+use super::{CatchUp, DigestScope, FreshWrite, Mark, ScanQuestion, UpdateRequest, fresh_writes, scan};
 use crate::codec::{Request, reply};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -29,6 +29,8 @@ pub enum PeerRequest<'a> {
         /// When the record expires. A delete has no expiry: it is not sent with one.
         expires_at: Option<UnixMs>,
     },
+    /// Fresh writes of values that do not expire, stamped one after the other: `RSETS`, see [`FreshWrite`].
+    WriteMany(Vec<FreshWrite<'a>>),
     /// A record that another replica holds already (a hint, a read repair, catching up, anti-entropy):
     /// `RCOPY key version expiry|- [value]`. Decided wherever it arrives.
     Copy {
@@ -121,9 +123,9 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 21] = [
-    "RSET", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT", "RFLUSH",
-    "RHELLO", "RSCAN", "RSUMS", "RPICK", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
+const NAMES: [&str; 22] = [
+    "RSET", "RSETS", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT",
+    "RFLUSH", "RHELLO", "RSCAN", "RSUMS", "RPICK", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
@@ -159,6 +161,7 @@ impl<'a> PeerRequest<'a> {
             Self::Write { key, value: None, version, .. } => {
                 encode_versioned(b"*3\r\n$4\r\nRDEL\r\n", key, *version, out);
             }
+            Self::WriteMany(writes) => fresh_writes::encode(writes, out),
             Self::Copy { key, value, version, expires_at } => encode_copy(key, *value, *version, *expires_at, out),
             Self::Revert { key, version } => encode_versioned(b"*3\r\n$7\r\nRREVERT\r\n", key, *version, out),
             Self::Read { key } => {
@@ -214,6 +217,7 @@ impl<'a> PeerRequest<'a> {
             (b"RSET", [key, value, version, word, at]) if word.eq_ignore_ascii_case(b"PXAT") => {
                 parse_write(key, Some(value), version, Some(parse_expiry(at)?))
             }
+            (b"RSETS", args) => fresh_writes::parse(args).map(Self::WriteMany),
             (b"RDEL", [key, version]) => parse_write(key, None, version, None),
             (b"RCOPY", [key, version, expiry]) => parse_copy(key, None, version, expiry),
             (b"RCOPY", [key, version, expiry, value]) => parse_copy(key, Some(value), version, expiry),

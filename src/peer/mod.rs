@@ -36,6 +36,7 @@ mod backoff;
 mod clock_probe;
 mod digest;
 mod exchange;
+mod fresh_writes;
 mod health;
 mod in_memory;
 mod introduction;
@@ -59,6 +60,7 @@ use std::time::Duration;
 
 pub use digest::{Certainty, Digest, DigestScope};
 pub use exchange::{Answers, Exchange, LinkFault, RequestBatch};
+pub use fresh_writes::FreshWrite;
 pub use health::Health;
 pub use in_memory::{InMemoryCommunicator, InMemoryNetwork, LinkFaults};
 pub use introduction::{

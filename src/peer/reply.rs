@@ -31,6 +31,9 @@ pub enum PeerReply {
     /// An update with this larger ballot is under way, or this version came before the update's write; nothing was done:
     /// `-PROMISED version`. To RSET, RDEL, RCOPY, RPREPARE, RACCEPT and RBASE.
     Promised(Version),
+    /// The answers to several writes, if not all are `+OK`, each of which is a line: an array of `EACH` and those lines. To
+    /// RSETS.
+    Each(Vec<PeerReply>),
     /// The version was reverted or refused here before; nothing was done: `-VOID`. To RSET, RDEL and RCOPY.
     Void,
     /// A revert is refused, for the version is decided, shown or unknown: `-KEPT`. To RREVERT.
@@ -80,6 +83,10 @@ const KEYS: &[u8] = b"KEYS";
 const NO_NEXT: &[u8] = b"-";
 /// Stands behind the version of a tombstone, where others have the size of their values.
 const GONE: &[u8] = b" gone";
+/// Opens the array of several answers.
+const EACH: &[u8] = b"EACH";
+/// Ends a line.
+const LINE_END: &[u8] = b"\r\n";
 /// Opens the array of digests.
 const DIGESTS: &[u8] = b"DIGESTS";
 
@@ -104,6 +111,7 @@ impl PeerReply {
             Self::Prior { version, live: false } => line(b"+GONE ", *version, out),
             Self::Stale(version) => line(b"-STALE ", *version, out),
             Self::Promised(version) => line(b"-PROMISED ", *version, out),
+            Self::Each(replies) => encode_each(replies, out),
             Self::Void => out.extend_from_slice(b"-VOID\r\n"),
             Self::Kept => out.extend_from_slice(b"-KEPT\r\n"),
             Self::Syncing => out.extend_from_slice(b"+SYNCING\r\n"),
@@ -178,6 +186,26 @@ fn encode_keys(records: &[ListedRecord], next: Option<u32>, out: &mut Vec<u8>) {
     }
 }
 
+fn encode_each(replies: &[PeerReply], out: &mut Vec<u8>) {
+    reply::array(out, replies.len() + 1);
+    reply::bulk(out, EACH);
+    let mut line = Vec::new();
+    for reply in replies {
+        line.clear();
+        reply.encode(&mut line);
+        reply::bulk(out, line.strip_suffix(LINE_END).unwrap_or(&line));
+    }
+}
+
+fn each_of(lines: &[Bytes]) -> Option<PeerReply> {
+    let reply_of = |line: &Bytes| match line.split_first()? {
+        (b'+', text) => from_simple(text).ok(),
+        (b'-', text) => from_error(text).ok(),
+        _ => None,
+    };
+    lines.iter().map(reply_of).collect::<Option<_>>().map(PeerReply::Each)
+}
+
 fn from_simple(text: &[u8]) -> Result<PeerReply, ReplyError> {
     let prior = |version: &[u8], live| Version::parse(version).map(|version| PeerReply::Prior { version, live });
     let reply = match text {
@@ -209,6 +237,7 @@ fn from_error(text: &[u8]) -> Result<PeerReply, ReplyError> {
 fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
     let reply = match parts {
         [head, next, rest @ ..] if head == KEYS => keys_of(next, rest),
+        [head, lines @ ..] if head == EACH => each_of(lines),
         [head, rest @ ..] if head == scan::SCAN => ScanAnswer::parse(rest).map(PeerReply::Scan),
         [head, flush_mark, rest @ ..] if head == DIGESTS => digests_of(flush_mark, rest),
         [version] => record_of(version, NO_EXPIRY, None),
@@ -296,6 +325,10 @@ mod tests {
             (versions(), prop::collection::vec(digests(), 0..9))
                 .prop_map(|(flush_mark, digests)| PeerReply::Digests { flush_mark, digests }),
             any::<u64>().prop_map(PeerReply::Integer),
+            prop::collection::vec(versions().prop_map(PeerReply::Stale), 0..5).prop_map(|mut replies| {
+                replies.extend([PeerReply::Ok, PeerReply::Drift("far".into()), PeerReply::Syncing]);
+                PeerReply::Each(replies)
+            }),
             "ERR [ -~]{0,40}".prop_map(PeerReply::Refused),
         ]
     }
@@ -337,6 +370,7 @@ mod tests {
             ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"-"), bytes(b"k")]),
             ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"-"), bytes(b"k"), bytes(b"one")]),
             ReplyFrame::Array(vec![bytes(b"DIGESTS"), bytes(b"one")]),
+            ReplyFrame::Array(vec![bytes(b"EACH"), bytes(b"OK")]),
         ] {
             let reply = PeerReply::from_frame(frame);
             assert!(reply.is_err(), "became {reply:?}");

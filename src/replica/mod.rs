@@ -30,9 +30,9 @@ use tokio::sync::Notify;
 use crate::clock::HybridClock;
 use crate::config::ClusterConfig;
 use crate::mutation::{Mutation, is_on};
-use crate::peer::{CatchUp, ListedRecord, Mark, PeerReply, PeerRequest, ReadRecord};
+use crate::peer::{CatchUp, FreshWrite, ListedRecord, Mark, PeerReply, PeerRequest, ReadRecord};
 use crate::ring::{HashRing, NodeIndex, Slot};
-use crate::store::{Copied, Listed, LocalKvStore, Page, Prior, Reverted, StoreOptions, Written};
+use crate::store::{Copied, Listed, LocalKvStore, Page, Prior, Reverted, StoreOptions, WARM_KEYS_MAX, Written};
 use crate::time::{UnixMs, WallClock};
 use crate::version::{Hlc, StartNumber, Version};
 
@@ -203,17 +203,20 @@ impl Replica {
         })
     }
 
-    /// Serves one request of the peer `from`; the reply is appended to `out`.
-    pub fn serve(&self, from: NodeIndex, request: PeerRequest<'_>, now: UnixMs, out: &mut Vec<u8>) {
+    /// Serves one request of the peer `from`; the reply is appended to `out`. `slot` is that of its first argument, if it
+    /// was reckoned before.
+    pub fn serve(&self, from: NodeIndex, request: PeerRequest<'_>, slot: Option<Slot>, now: UnixMs, out: &mut Vec<u8>) {
+        let slot_of = |key| slot.unwrap_or_else(|| Slot::of_key(key));
         match request {
             PeerRequest::Write { key, value, version, expires_at } => {
-                self.write(key, value, version, expires_at, now).encode(out);
+                self.write(slot_of(key), key, value, version, expires_at, now).encode(out);
             }
+            PeerRequest::WriteMany(writes) => self.write_many(&writes, now).encode(out),
             PeerRequest::Copy { key, value, version, expires_at } => {
                 self.copy(key, value, version, expires_at, now).encode(out);
             }
             PeerRequest::Revert { key, version } => self.revert(key, version, now).encode(out),
-            PeerRequest::Read { key } => self.read(key, now, out),
+            PeerRequest::Read { key } => self.read(slot_of(key), key, now, out),
             PeerRequest::Mark(Mark { start, lowest_open, catch_up }) => {
                 self.store.advance_watermark(from, start, lowest_open, now);
                 // A connection of an earlier process may still have something to be read.
@@ -252,8 +255,29 @@ impl Replica {
         self.clock.observe(version.hlc(), now).map_err(|drift| PeerReply::Drift(drift.to_string()))
     }
 
+    fn write_many(&self, writes: &[FreshWrite<'_>], now: UnixMs) -> PeerReply {
+        let mut each = Vec::new();
+        let mut slots = [Slot::FIRST; WARM_KEYS_MAX];
+        for (done, writes) in writes.chunks(WARM_KEYS_MAX).enumerate() {
+            self.store.warm(writes.iter().map(|write| write.key), &mut slots);
+            for (place, (&slot, &FreshWrite { key, value, version })) in slots.iter().zip(writes).enumerate() {
+                let reply = self.write(slot, key, Some(value), version, None, now);
+                if reply != PeerReply::Ok {
+                    each.resize(done * WARM_KEYS_MAX + place, PeerReply::Ok);
+                    each.push(reply);
+                }
+            }
+        }
+        if each.is_empty() {
+            return PeerReply::Ok;
+        }
+        each.resize(writes.len(), PeerReply::Ok);
+        PeerReply::Each(each)
+    }
+
     fn write(
         &self,
+        slot: Slot,
         key: &[u8],
         value: Option<&[u8]>,
         version: Version,
@@ -263,7 +287,6 @@ impl Replica {
         if let Err(refusal) = self.admit(version, expires_at, now) {
             return refusal;
         }
-        let slot = Slot::of_key(key);
         match self.store.write(slot, key, value, expires_at, version, now) {
             Written::Applied { .. } if !self.may_ack(slot) => PeerReply::Syncing,
             Written::Applied { prior: Prior { version, live } } if value.is_none() && version != Version::default() => {
@@ -317,8 +340,7 @@ impl Replica {
         }
     }
 
-    fn read(&self, key: &[u8], now: UnixMs, out: &mut Vec<u8>) {
-        let slot = Slot::of_key(key);
+    fn read(&self, slot: Slot, key: &[u8], now: UnixMs, out: &mut Vec<u8>) {
         if !self.may_answer(slot) {
             return PeerReply::Syncing.encode(out);
         }

@@ -101,7 +101,7 @@ impl LocalNode for Replica {
     }
 
     fn handle(&self, from: NodeIndex, request: PeerRequest<'_>, out: &mut Vec<u8>) {
-        self.serve(from, request, self.wall.now(), out);
+        self.serve(from, request, None, self.wall.now(), out);
     }
 
     fn missed(&self, peer: NodeIndex, answers: Answers) {

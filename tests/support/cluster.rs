@@ -366,7 +366,7 @@ impl TestCluster {
     /// Hands `node` a request as if it came from the peer `from`, and forgets the answer.
     pub(crate) fn hand(&self, from: usize, node: usize, request: PeerRequest<'_>) {
         let node = self.node(node);
-        node.replica().serve(index(from), request, node.replica().wall.now(), &mut Vec::new());
+        node.replica().serve(index(from), request, None, node.replica().wall.now(), &mut Vec::new());
     }
 
     /// The replicas of a key, in order.

@@ -31,6 +31,13 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             VERSION,
             Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime).token("PXAT").optional(),
         ]),
+    command(CommandId::RSets, "rsets", -5, "Writes fresh records that were stamped one after the other.")
+        .flags(WRITE)
+        .arguments(&[
+            VERSION,
+            Argument::new("steps", ArgumentKind::String),
+            Argument::block("key_value", &[Argument::new("key", ArgumentKind::String), VALUE]).multiple(),
+        ]),
     command(CommandId::RDel, "rdel", 3, "Writes a fresh tombstone and says whether it hid a value.")
         .flags(WRITE)
         .keys(KeySpec::first(&["RM", "delete"]))

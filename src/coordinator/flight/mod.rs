@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use super::answers::{prepare_answer, read_answer, revert_answer, write_answer, write_back_answer};
 use super::debts::Debts;
 use super::journey::{Ending, Journey, Passenger};
-use super::mail::{Letters, Mail, next_answers, next_answers_soon};
+use super::mail::{About, Letters, Mail, next_answers, next_answers_soon};
 use super::open_writes::Claim;
 use super::outbox::{Item, Letter, Outbox, Step};
 use super::roster::Roster;
@@ -88,7 +88,7 @@ impl<'a> Flight<'a> {
             };
             let now = self.coordinator.replica.wall.now();
             match next {
-                Some((from, items, answers)) => self.take_answers(from, &items, answers, now),
+                Some((from, about, answers)) => self.take_answers(from, &about, answers, now),
                 None => self.hurry(now),
             }
         }
@@ -99,17 +99,16 @@ impl<'a> Flight<'a> {
         (endings, claim)
     }
 
-    fn take_answers(&mut self, from: NodeIndex, items: &[Item], answers: Answers, now: UnixMs) {
+    fn take_answers(&mut self, from: NodeIndex, about: &About, answers: Answers, now: UnixMs) {
         let Answers { process, replies, fault, missed } = answers;
         if let Some(requests) = missed {
             self.debts().unanswered(from, *requests, replies.len());
         }
-        let mut replies = replies.into_iter();
-        for &item in items {
-            let answer = replies.next().ok_or_else(|| fault.clone().unwrap_or(LinkFault::TimedOut));
+        about.hand_out(replies, fault.as_ref(), |item, answer| {
             self.coordinator.follow(&answer, now);
             self.take_answer(item, process, answer);
-        }
+        });
+        let items = about.items.as_slice();
         let mut outbox = Outbox::default();
         for item in items {
             if matches!(self.steps[item.operation].journey, Journey::Read { .. }) {
@@ -155,11 +154,12 @@ impl<'a> Flight<'a> {
 
     /// Hands every letter to its link.
     fn post(&mut self, outbox: Outbox) {
-        for Letter { to, batch, items } in outbox.letters {
+        let (letters, unsent) = outbox.finish();
+        for Letter { to, batch, items, shared, .. } in letters {
             let exchange = self.coordinator.peers.exchange(to, batch);
-            self.mail.push(Mail { to, items, exchange });
+            self.mail.push(Mail { to, about: About { items, shared }, exchange });
         }
-        for (node, copies) in outbox.unsent {
+        for (node, copies) in unsent {
             self.debts().missed(node, copies);
         }
     }

@@ -32,14 +32,28 @@ impl Copies {
         let mut position = 0;
         while let Ok(Some(request)) = decoder.decode(&mut buffer) {
             position += 1;
-            if position > answered
-                && let Some((key, value, version, expires_at)) = written(&request.first())
-            {
-                copies.push(key, value, version, expires_at);
+            if position > answered {
+                copies.push_written(&request.first());
             }
         }
         debug_assert!(buffer.is_empty(), "a batch holds whole requests");
         copies
+    }
+
+    /// Adds what a request writes, if it is a fresh write.
+    fn push_written(&mut self, request: &Request<'_>) {
+        match PeerRequest::parse(request) {
+            Ok(PeerRequest::Write { key, value, version, expires_at }) => self.push(key, value, version, expires_at),
+            Ok(PeerRequest::WriteMany(writes)) => {
+                for write in writes {
+                    self.push(write.key, Some(write.value), write.version, None);
+                }
+            }
+            Ok(PeerRequest::Update(UpdateRequest::Accept { key, value, ballot, expires_at, .. })) => {
+                self.push(key, value, ballot, expires_at);
+            }
+            _ => {}
+        }
     }
 
     /// Each version with its request.
@@ -49,24 +63,10 @@ impl Copies {
     }
 }
 
-/// The parts of a record: key, value, version, expiry.
-type Parts<'a> = (&'a [u8], Option<&'a [u8]>, Version, Option<UnixMs>);
-
-/// What a request writes, if it is a fresh write.
-fn written<'a>(request: &Request<'a>) -> Option<Parts<'a>> {
-    match PeerRequest::parse(request) {
-        Ok(PeerRequest::Write { key, value, version, expires_at }) => Some((key, value, version, expires_at)),
-        Ok(PeerRequest::Update(UpdateRequest::Accept { key, value, ballot, expires_at, .. })) => {
-            Some((key, value, ballot, expires_at))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::RequestBatch;
+    use crate::peer::{FreshWrite, RequestBatch};
     use crate::ring::NodeIndex;
     use crate::version::{Hlc, StartNumber};
 
@@ -90,6 +90,19 @@ mod tests {
             let copies = Copies::of_unanswered(Bytes::copy_from_slice(batch.bytes()), answered);
             let copies: Vec<_> = copies.iter().map(|(version, copy)| (version, copy.to_vec())).collect();
             assert_eq!(copies, expected[answered.div_ceil(2)..], "{answered} answered");
+        }
+    }
+
+    #[test]
+    fn writes_of_one_request_are_missed_together() {
+        let write = |at_ms| FreshWrite { key: b"k", value: b"v", version: version(at_ms) };
+        let mut batch = RequestBatch::new();
+        batch.push(&PeerRequest::WriteMany(vec![write(1), write(2)]));
+        batch.push(&PeerRequest::WriteMany(vec![write(3), write(4)]));
+        for (answered, missed) in [(0, vec![1, 2, 3, 4]), (1, vec![3, 4]), (2, vec![])] {
+            let copies = Copies::of_unanswered(Bytes::copy_from_slice(batch.bytes()), answered);
+            let versions: Vec<Version> = copies.iter().map(|(version, _)| version).collect();
+            assert_eq!(versions, missed.into_iter().map(version).collect::<Vec<_>>());
         }
     }
 }
