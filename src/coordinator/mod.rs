@@ -1,7 +1,7 @@
 //! The coordinator: the node that a client happens to ask carries its request to the replicas of the key.
 //!
 //! There is no leader to ask, so every node does this for every key. What one batch of a client's pipeline needs of a
-//! peer leaves as one message and comes back as one ([`Flight`]); whether the answers make a quorum is decided by
+//! peer leaves as one message and comes back as one ([`Launched`]); whether the answers make a quorum is decided by
 //! plain state machines (`write.rs`, `read.rs`). What needs no peer does not get this far: [`ConsistentHashingKvStore::read_here`]
 //! and [`ConsistentHashingKvStore::write_here`] serve it on the spot.
 
@@ -39,12 +39,11 @@ use crate::store::Lookup;
 use crate::time::UnixMs;
 use crate::version::Version;
 
-use journey::Passenger;
 use open_writes::OpenWrites;
 use read_repair::ReadRepair;
 use update::UpdateQueue;
 
-pub use flight::Flight;
+pub use flight::Launched;
 pub use quorum::Quorum;
 pub use read::Found;
 pub use scan_pages::{ScanRange, ScannedKeys};
@@ -63,6 +62,16 @@ pub struct Operation {
     pub key: Bytes,
     /// Read or write.
     pub kind: OperationKind,
+}
+
+impl Operation {
+    /// The value that a write carries.
+    fn value(&self) -> Option<&Bytes> {
+        match &self.kind {
+            OperationKind::Write { value, .. } => value.as_ref(),
+            OperationKind::Read => None,
+        }
+    }
 }
 
 /// The kinds of [`Operation`].
@@ -270,15 +279,14 @@ impl ConsistentHashingKvStore {
     /// Sends a client's batch on its way: everything is stamped, stored here where this node is a replica, and handed
     /// to the links before this returns.
     #[must_use]
-    pub fn launch(&self, operations: Vec<Operation>, now: UnixMs) -> Flight<'_> {
+    pub fn launch(&self, operations: Vec<Operation>, now: UnixMs) -> Launched<'_> {
         self.launch_for(self.quorum, operations, now)
     }
 
     /// As [`Self::launch`], for a client with this quorum.
     #[must_use]
-    pub fn launch_for(&self, quorum: Quorum, operations: Vec<Operation>, now: UnixMs) -> Flight<'_> {
-        let steps = operations.into_iter().map(|operation| Passenger::new(self, quorum, operation)).collect();
-        Flight::carry(self, steps, now)
+    pub fn launch_for(&self, quorum: Quorum, operations: Vec<Operation>, now: UnixMs) -> Launched<'_> {
+        Launched::new(self, quorum, operations, now)
     }
 
     /// Counts an operation for which another node has to be asked because this one is no replica of the key.

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::journey::Passenger;
 use crate::peer::{FreshWrite, PeerRequest, RequestBatch};
 use crate::replica::Copies;
 use crate::ring::NodeIndex;
@@ -80,12 +79,12 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// For letters of about these operations.
-    pub(super) fn for_all(steps: &[Passenger]) -> Self {
-        let bytes = |passenger: &Passenger| {
-            MESSAGE_BYTES + passenger.key.len() + passenger.journey.value().map_or(0, Bytes::len)
+    /// For letters of about these operations, each with a key and perhaps a value.
+    pub(super) fn with_room<'b>(operations: impl Iterator<Item = (&'b Bytes, Option<&'b Bytes>)>) -> Self {
+        let add = |(count, bytes), (key, value): (&Bytes, Option<&Bytes>)| {
+            (count + 1, bytes + MESSAGE_BYTES + key.len() + value.map_or(0, Bytes::len))
         };
-        Self { room: (steps.len(), steps.iter().map(bytes).sum()), ..Self::default() }
+        Self { room: operations.fold((0, 0), add), ..Self::default() }
     }
 
     pub(super) fn push(&mut self, to: NodeIndex, request: &PeerRequest<'_>, item: Item) {

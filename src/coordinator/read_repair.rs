@@ -14,9 +14,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::flight::Flight;
 use super::journey::Passenger;
 use super::read::{Disagreement, ReadProgress};
-use super::{ConsistentHashingKvStore, Flight, Outcome};
+use super::{ConsistentHashingKvStore, Outcome};
 use crate::ring::Slot;
 use crate::time::UnixMs;
 

@@ -36,6 +36,12 @@ impl<'a> Roster<'a> {
         self.standing(node).process
     }
 
+    /// The process that `node` is, if it can be reached and counts toward quorums, as far as is known here.
+    pub(super) fn counting_process(&mut self, node: NodeIndex) -> Option<StartNumber> {
+        let Standing { process, counts, .. } = self.standing(node);
+        process.filter(|_| counts)
+    }
+
     /// Whether some node, so far, is out of reach.
     pub(super) fn misses_some(&self) -> bool {
         self.misses_some

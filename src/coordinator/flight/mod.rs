@@ -6,6 +6,7 @@
 
 mod reads;
 mod updates;
+mod volley;
 mod writes;
 
 use std::sync::atomic::Ordering;
@@ -17,14 +18,51 @@ use super::mail::{About, Letters, Mail, next_answers, next_answers_soon};
 use super::open_writes::Claim;
 use super::outbox::{Item, Letter, Outbox, Step};
 use super::roster::Roster;
-use super::{ConsistentHashingKvStore, Outcome, QuorumError};
+use super::{ConsistentHashingKvStore, Operation, Outcome, Quorum, QuorumError};
 use crate::peer::{Answers, LinkFault, PeerReply};
+use crate::replica::Copies;
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber};
 
-/// A launched batch; [`Flight::settle`] waits for its outcomes.
-pub struct Flight<'a> {
+use volley::Volley;
+
+/// A launched batch; [`Launched::settle`] waits for its outcomes.
+pub struct Launched<'a>(Kind<'a>);
+
+enum Kind<'a> {
+    Volley(Box<Volley<'a>>),
+    Flight(Box<Flight<'a>>),
+}
+
+impl<'a> Launched<'a> {
+    /// Sends the operations of a client with this quorum on their way.
+    pub(super) fn new(
+        coordinator: &'a ConsistentHashingKvStore,
+        quorum: Quorum,
+        operations: Vec<Operation>,
+        now: UnixMs,
+    ) -> Self {
+        Self(match Volley::launch(coordinator, quorum, operations, now) {
+            Ok(volley) => Kind::Volley(Box::new(volley)),
+            Err(operations) => {
+                let passengers = operations.into_iter().map(|operation| Passenger::new(coordinator, quorum, operation));
+                Kind::Flight(Box::new(Flight::carry(coordinator, passengers.collect(), now)))
+            }
+        })
+    }
+
+    /// Waits until every operation has its outcome, and returns them in order.
+    pub async fn settle(self) -> Vec<Outcome> {
+        match self.0 {
+            Kind::Volley(volley) => volley.settle().await,
+            Kind::Flight(flight) => flight.settle().await,
+        }
+    }
+}
+
+/// A batch whose operations are decided one by one.
+pub(super) struct Flight<'a> {
     coordinator: &'a ConsistentHashingKvStore,
     steps: Vec<Passenger>,
     mail: Letters,
@@ -42,7 +80,7 @@ impl<'a> Flight<'a> {
     /// Sends operations on their way.
     pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Self {
         let undecided = steps.len();
-        let mut outbox = Outbox::for_all(&steps);
+        let mut outbox = Outbox::with_room(steps.iter().map(|passenger| (&passenger.key, passenger.journey.value())));
         let reads = steps.iter().filter(|passenger| matches!(passenger.journey, Journey::Read { .. })).count();
         let (mail, has_reads) = (Letters::new(), reads > 0);
         let mut flight = Self { coordinator, steps, mail, undecided, has_reads, claim: None, debts: None };
@@ -75,7 +113,7 @@ impl<'a> Flight<'a> {
     }
 
     /// Waits until every operation has its outcome, and returns them in order.
-    pub async fn settle(self) -> Vec<Outcome> {
+    pub(super) async fn settle(self) -> Vec<Outcome> {
         self.settle_keeping_claim().await.0.into_iter().map(Passenger::outcome).collect()
     }
 
@@ -154,12 +192,7 @@ impl<'a> Flight<'a> {
 
     /// Hands every letter to its link.
     fn post(&mut self, outbox: Outbox) {
-        let (letters, unsent) = outbox.finish();
-        for Letter { to, batch, items, shared, .. } in letters {
-            let exchange = self.coordinator.peers.exchange(to, batch);
-            self.mail.push(Mail { to, about: About { items, shared }, exchange });
-        }
-        for (node, copies) in unsent {
+        for (node, copies) in post(self.coordinator, outbox, &mut self.mail) {
             self.debts().missed(node, copies);
         }
     }
@@ -167,6 +200,16 @@ impl<'a> Flight<'a> {
     fn debts(&mut self) -> &mut Debts {
         self.debts.get_or_insert_default()
     }
+}
+
+/// Hands every letter to its link. Returns what replicas out of reach miss.
+fn post(coordinator: &ConsistentHashingKvStore, outbox: Outbox, mail: &mut Letters) -> Vec<(NodeIndex, Copies)> {
+    let (letters, unsent) = outbox.finish();
+    for Letter { to, batch, items, shared, .. } in letters {
+        let exchange = coordinator.peers.exchange(to, batch);
+        mail.push(Mail { to, about: About { items, shared }, exchange });
+    }
+    unsent
 }
 
 impl ConsistentHashingKvStore {
