@@ -43,11 +43,13 @@ pub enum Mutation {
     HintsOutliveTombstones,
     /// A replica that has answered an update takes older writes all the same.
     PromiseIsIgnored,
+    /// A replica takes older writes once the update is over, whatever became of it.
+    PromiseIsForgotten,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NoStaleRule,
         Self::RetryAtFirstStale,
         Self::StaleIsAck,
@@ -65,6 +67,7 @@ impl Mutation {
         Self::TombstonesByAge,
         Self::HintsOutliveTombstones,
         Self::PromiseIsIgnored,
+        Self::PromiseIsForgotten,
     ];
 }
 

@@ -65,7 +65,8 @@ pub(super) fn prepare_outcome(outcome: PrepareOutcome) -> Ending {
 pub(super) fn write_back_answer(answer: Result<PeerReply, LinkFault>) -> WriteBackAnswer {
     match answer {
         Ok(PeerReply::Ok) => WriteBackAnswer::Held,
-        Ok(PeerReply::Stale(_)) => WriteBackAnswer::Newer,
+        // What it was promised for, or what settles the key, is newer.
+        Ok(PeerReply::Stale(_) | PeerReply::Promised(_)) => WriteBackAnswer::Newer,
         Ok(other) => WriteBackAnswer::Uncounted(refusal(&other)),
         Err(fault) => WriteBackAnswer::Uncounted(fault.to_string()),
     }

@@ -43,7 +43,7 @@ pub(crate) enum ReadAnswer {
 pub(crate) enum WriteBackAnswer {
     /// The record is, or was, its newest.
     Held,
-    /// It has something newer, so the read has to start over.
+    /// It has, or is about to have, something newer, so the read has to start over.
     Newer,
     /// It did not answer, or counts for nothing: the reason.
     Uncounted(String),

@@ -92,6 +92,8 @@ pub enum PeerRequest<'a> {
     },
     /// FLUSHALL reads the receiver's hybrid clock, to stamp its mark above it: `RCLOCK`.
     Clock,
+    /// A node that catches up asks for the time above which the receiver has promised nothing: `RCLOCK PROMISES`.
+    Promises,
     /// A link measures the receiver's wall clock, and sees that it is alive: `RBEAT`.
     Beat,
     /// For an update: see [`UpdateRequest`].
@@ -184,6 +186,7 @@ impl<'a> PeerRequest<'a> {
             Self::Pick { draws, nodes } => scan::encode_pick(*draws, nodes, out),
             Self::Sums { slots } => scan::encode_sums(slots, out),
             Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
+            Self::Promises => out.extend_from_slice(b"*2\r\n$6\r\nRCLOCK\r\n$8\r\nPROMISES\r\n"),
             Self::Beat => out.extend_from_slice(b"*1\r\n$5\r\nRBEAT\r\n"),
             Self::Update(request) => request.encode(out),
             Self::Flush { version } => {
@@ -231,6 +234,7 @@ impl<'a> PeerRequest<'a> {
             (b"RDIGEST", [b"group", number]) => Ok(Self::Digest(DigestScope::Group(parse_group(number)?))),
             (b"RCOUNT", [alive]) => Ok(Self::Count { alive: scan::parse_nodes(alive)? }),
             (b"RCLOCK", []) => Ok(Self::Clock),
+            (b"RCLOCK", [b"PROMISES"]) => Ok(Self::Promises),
             (b"RBEAT", []) => Ok(Self::Beat),
             (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
             (b"RSCAN", args) => ScanQuestion::parse(args).unwrap_or_else(|| Err(wrong_arguments(name))).map(Self::Scan),

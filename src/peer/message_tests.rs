@@ -53,6 +53,7 @@ fn request(parts: &Parts) -> PeerRequest<'_> {
             node => DigestScope::Group((node % 128) as u8),
         }),
         6 => PeerRequest::Count { alive: parts.numbers.iter().copied().map(NodeIndex).collect() },
+        7 if version.hlc().0.is_multiple_of(2) => PeerRequest::Promises,
         7 => PeerRequest::Clock,
         9 => PeerRequest::Beat,
         10 => PeerRequest::Flush { version },

@@ -22,6 +22,8 @@ const WAITING_MAX: usize = 1 << 16;
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// Calls that are remembered, so that one that comes twice is carried out once.
 const REMEMBERED_MAX: usize = 1 << 16;
+/// Keys that wait to be settled. Those for which there is no room come again when replicas compare.
+const UNSETTLED_MAX: usize = 1024;
 /// Calls of one run of a node are numbered from its start number on, so many for each of its milliseconds.
 const CALLS_PER_MS_BITS: u32 = 16;
 
@@ -72,6 +74,8 @@ impl Remembered {
 /// The calls of one node: its peers' and its own.
 pub struct Calls {
     waiting: Mutex<Waiting>,
+    /// Keys of which this node has refused a copy, so that somebody has to write them anew.
+    unsettled: Mutex<HashSet<Bytes>>,
     /// Woken when there is something to be taken up.
     pub(crate) arrived: Notify,
     /// Own calls that wait for their replies.
@@ -82,7 +86,13 @@ pub struct Calls {
 impl Calls {
     pub(super) fn new(start: StartNumber) -> Self {
         let next_id = AtomicU64::new(start.get() << CALLS_PER_MS_BITS);
-        Self { waiting: Mutex::default(), arrived: Notify::new(), pending: Mutex::default(), next_id }
+        Self {
+            waiting: Mutex::default(),
+            unsettled: Mutex::default(),
+            arrived: Notify::new(),
+            pending: Mutex::default(),
+            next_id,
+        }
     }
 
     /// Takes a peer's call on.
@@ -106,6 +116,19 @@ impl Calls {
         let mut waiting = self.waiting.lock();
         waiting.bytes = 0;
         std::mem::take(&mut waiting.calls)
+    }
+
+    /// Has this node's coordinator write `key` anew.
+    pub(super) fn settle(&self, key: &[u8]) {
+        let mut unsettled = self.unsettled.lock();
+        if unsettled.len() < UNSETTLED_MAX && unsettled.insert(Bytes::copy_from_slice(key)) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// The keys that are to be written anew.
+    pub(crate) fn take_unsettled(&self) -> HashSet<Bytes> {
+        std::mem::take(&mut self.unsettled.lock())
     }
 
     /// A call of this node's own, and where its reply will be.

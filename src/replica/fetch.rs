@@ -15,7 +15,7 @@ use super::pace::Pace;
 use crate::peer::{Answers, ListedRecord, NodeCommunicator, PeerReply, PeerRequest, ReadRecord, RequestBatch};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
-use crate::version::{StartNumber, VERSION_TEXT_BYTES};
+use crate::version::{Hlc, StartNumber, VERSION_TEXT_BYTES};
 
 /// Slots whose versions are asked for at once.
 const SLOTS_PER_REQUEST_MAX: usize = 64;
@@ -85,10 +85,20 @@ impl Fetcher {
     /// Merges what `node` holds of `slots`.
     pub(super) async fn hear(&mut self, node: NodeIndex, slots: &[Slot]) -> Vec<Heard> {
         let mut batch = RequestBatch::new();
+        if self.purpose == Purpose::CatchUp {
+            batch.push(&PeerRequest::Promises);
+        }
         for &slot in slots {
             batch.push(&PeerRequest::Keys { slot, from: 0 });
         }
-        let Answers { process, replies, .. } = self.peers.exchange(node, batch).await;
+        let Answers { process, mut replies, .. } = self.peers.exchange(node, batch).await;
+        if self.purpose == Purpose::CatchUp {
+            let clock = replies.drain(..replies.len().min(1)).next();
+            match clock {
+                Some(PeerReply::Integer(clock)) => self.replica.keep_promises(Hlc(clock), self.replica.wall.now()),
+                _ => replies.clear(),
+            }
+        }
         self.slots.learn(slots.len(), listed_bytes(&replies), replies.len() == slots.len());
         self.rest(&replies).await;
         let mut heard = Vec::with_capacity(slots.len());

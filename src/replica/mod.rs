@@ -237,7 +237,7 @@ impl Replica {
             PeerRequest::Clock if self.syncing.count() > 0 && !is_on(Mutation::SyncingCountsForFlush) => {
                 PeerReply::Syncing.encode(out);
             }
-            PeerRequest::Clock => PeerReply::Integer(self.clock.last().0).encode(out),
+            PeerRequest::Clock | PeerRequest::Promises => PeerReply::Integer(self.clock.last().0).encode(out),
             PeerRequest::Beat => PeerReply::Integer(now.0).encode(out),
             PeerRequest::Flush { version } => self.flush(version, now).encode(out),
             PeerRequest::Update(request) => self.serve_update(from, request, now, out),
@@ -275,6 +275,15 @@ impl Replica {
         PeerReply::Each(each)
     }
 
+    /// Keeps what an earlier run of this node may have promised to updates: nothing above `clock`, which is that of a node that
+    /// promised it too.
+    pub(crate) fn keep_promises(&self, clock: Hlc, now: UnixMs) {
+        self.store.refuse_up_to(clock);
+        // What this node stamps itself has to be above that, too; what was promised here was within the limit.
+        let limit = Hlc::first_of(UnixMs(now.0.saturating_add(self.config.max_clock_drift_ms)));
+        let _ = self.clock.observe(clock.min(limit), now);
+    }
+
     fn write(
         &self,
         slot: Slot,
@@ -287,8 +296,10 @@ impl Replica {
         if let Err(refusal) = self.admit(version, expires_at, now) {
             return refusal;
         }
+        // Asked before: what was promised by an earlier run is known only by a slot that counts.
+        let may_ack = self.may_ack(slot);
         match self.store.write(slot, key, value, expires_at, version, now) {
-            Written::Applied { .. } if !self.may_ack(slot) => PeerReply::Syncing,
+            Written::Applied { .. } if !may_ack => PeerReply::Syncing,
             Written::Applied { prior: Prior { version, live } } if value.is_none() && version != Version::default() => {
                 PeerReply::Prior { version, live }
             }
@@ -314,6 +325,10 @@ impl Replica {
         let slot = Slot::of_key(key);
         match self.store.copy(slot, key, value, expires_at, version, now) {
             Copied::Promised(ballot) => PeerReply::Promised(ballot),
+            Copied::Unsettled(limit) => {
+                self.calls.settle(key);
+                PeerReply::Promised(limit)
+            }
             _ if !self.may_ack(slot) => PeerReply::Syncing,
             Copied::Newest => PeerReply::Ok,
             Copied::Older(newer) => PeerReply::Stale(newer),
@@ -326,7 +341,10 @@ impl Replica {
         if let Err(refusal) = self.admit(*version, *expires_at, now) {
             return refusal;
         }
-        self.store.copy_fetched(Slot::of_key(key), key, value.as_deref(), *expires_at, *version, now);
+        let copied = self.store.copy_fetched(Slot::of_key(key), key, value.as_deref(), *expires_at, *version, now);
+        if let Copied::Unsettled(_) = copied {
+            self.calls.settle(key);
+        }
         PeerReply::Ok
     }
 

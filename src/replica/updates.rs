@@ -95,7 +95,7 @@ impl Replica {
         }
         let slot = Slot::of_key(key);
         match self.store.copy_base(slot, key, value, expires_at, (version, ballot), now) {
-            Copied::Promised(other) => PeerReply::Promised(other),
+            Copied::Promised(other) | Copied::Unsettled(other) => PeerReply::Promised(other),
             _ if !self.may_ack(slot) => PeerReply::Syncing,
             Copied::Newest => PeerReply::Ok,
             Copied::Older(newer) => PeerReply::Stale(newer),

@@ -155,10 +155,11 @@ impl LocalKvStore {
         let is_open = self.context(now).opens(version);
         let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
         let key = self.hashed(key);
-        let written = self.change(slot, now, |table, context| match self.promised_above(key.hash, version, context) {
-            Some(ballot) if !table.shows_since(key, version) => Written::Promised(ballot),
-            _ => table.write(key, record, context),
-        });
+        let written =
+            self.change(slot, now, |table, context| match self.refused_below(slot, key.hash, version, context) {
+                Some(limit) if !table.shows_since(key, version) => Written::Promised(limit),
+                _ => table.write(key, record, context),
+            });
         if is_open && matches!(written, Written::Applied { .. }) {
             self.closing.push(version, slot, now);
         }
@@ -245,10 +246,8 @@ impl LocalKvStore {
 
     fn copy_from(&self, origin: Origin, slot: Slot, content: Content<'_>, version: Version, now: UnixMs) -> Copied {
         let (key, record) = (self.hashed(content.key), Record::decided(content, version));
-        self.change(slot, now, |table, context| match self.promised_above(key.hash, version, context) {
-            Some(ballot) if origin != Origin::Base(ballot) && !table.shows_since(key, version) => {
-                Copied::Promised(ballot)
-            }
+        self.change(slot, now, |table, context| match self.refused_copy((slot, key.hash), version, origin, context) {
+            Some(refusal) if !table.shows_since(key, version) => refusal,
             _ => table.copy(key, record, origin, context),
         })
     }
@@ -256,7 +255,14 @@ impl LocalKvStore {
     /// Takes a fresh write back, whether it has arrived yet or not.
     pub fn revert(&self, slot: Slot, key: &[u8], version: Version, now: UnixMs) -> Reverted {
         let key = self.hashed(key);
-        self.change(slot, now, |table, context| table.revert(key, version, context))
+        self.change(slot, now, |table, context| {
+            let is_of_update = table.pending.entry(key.hash, version).is_some_and(|entry| entry.of_update);
+            let reverted = table.revert(key, version, context);
+            if is_of_update && reverted == Reverted::Confirmed {
+                self.promises.raise_floor(slot, version);
+            }
+            reverted
+        })
     }
 
     /// Takes note that `node`, in its run `start`, has decided all its versions below `lowest_open`, and that its

@@ -37,6 +37,8 @@ pub(super) struct Entry {
     pub(super) decided: bool,
     /// It is, or was, the newest of its key here.
     pub(super) newest_once: bool,
+    /// It is the write of an update: what was promised to that holds when it is taken back.
+    pub(super) of_update: bool,
 }
 
 /// How a version would stand among those of a key whose shown version is newer.

@@ -68,7 +68,8 @@ pub enum Written {
     Stale(Version),
     /// The version was reverted here; nothing changed.
     Void,
-    /// An update with this larger ballot is under way; nothing changed, and a version above it would be taken.
+    /// An update with this larger ballot is under way, or one may have come to nothing; nothing changed, and a version above it
+    /// would be taken.
     Promised(Version),
 }
 
@@ -86,7 +87,7 @@ pub enum Accepted {
 pub enum Prepared<T> {
     /// It is promised, and this is shown.
     Shows(T),
-    /// This larger ballot is promised.
+    /// This larger ballot is, or was, promised.
     Promised(Version),
     /// There are too many promises.
     Crowded,
@@ -99,8 +100,11 @@ pub enum Copied {
     Newest,
     /// This version is newer. The copy is kept below it in case that one is taken back.
     Older(Version),
-    /// An update with this larger ballot is under way; nothing changed, and the copy will be taken afterwards.
+    /// An update with this larger ballot is under way; nothing changed, and the copy may be taken afterwards.
     Promised(Version),
+    /// An update below this version may have come to nothing; nothing changed, and the copy is never taken. The key has to be
+    /// written anew, above that.
+    Unsettled(Version),
 }
 
 /// What became of a revert.

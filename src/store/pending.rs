@@ -87,6 +87,7 @@ impl Pending {
                 below: covered,
                 decided: !new.is_open,
                 newest_once: new.is_newest,
+                of_update: false,
             };
             self.0.get_or_insert_with(|| context.decider.spares().take().unwrap_or_default()).open.push(entry);
         }
@@ -122,6 +123,13 @@ impl Pending {
     pub(super) fn entry_mut(&mut self, hash: u64, version: Version) -> Option<&mut Entry> {
         let open = &mut self.0.as_mut()?.open;
         open.position(hash, version).map(|at| open.entry_mut(at))
+    }
+
+    /// Notes that `version` is the write of an update.
+    pub(super) fn note_update(&mut self, hash: u64, version: Version) {
+        if let Some(entry) = self.entry_mut(hash, version) {
+            entry.of_update = true;
+        }
     }
 
     /// The record of `version`, if it lies below another one.

@@ -179,3 +179,32 @@ async fn a_rule_that_panics_does_not_block_its_slot() {
     let next = timeout(10 * cluster.config.request_timeout(), cluster.update(0, &format!("INCR {key}"))).await;
     assert_eq!(next, Ok(Reply::Value(Some(":1".to_owned()))));
 }
+/// An update reaches one replica alone and is taken back at its home. Then a coordinator whose clock is behind writes, below
+/// the update's version, to the others: what it acknowledges must not give way to an update that has not seen it.
+#[tokio::test(start_paused = true)]
+async fn an_update_that_was_cut_short_does_not_undo_a_later_write() {
+    let cluster = Setup::new(4, (3, 2, 2)).skews_ms(&[0, 0, 0, -2500]).start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    assert!(cluster.set(0, &key, "0").await.is_done());
+    cluster.pass(3000).await;
+    cluster.network.cut(index(0), index(1));
+    cluster.network.cut(index(2), index(1));
+    cluster.until("they miss it", |cluster| !cluster.is_linked(0, 1) && !cluster.is_linked(2, 1)).await;
+    cluster.network.set_delay(index(2), index(0), Duration::from_millis(100));
+    let cutting = async {
+        cluster.pass(150).await;
+        cluster.network.cut(index(0), index(2));
+    };
+    let command = format!("INCR {key}");
+    let (counted, ()) = tokio::join!(cluster.update(0, &command), cutting);
+    assert!(matches!(counted, Reply::Indeterminate(_)), "{counted:?}");
+
+    cluster.network.cut(index(3), index(2));
+    cluster.until("it is missed", |cluster| !cluster.is_linked(3, 2)).await;
+    let written = cluster.set(3, &key, "100").await;
+    assert!(written.is_done(), "{written:?}");
+    cluster.network.heal_all();
+    cluster.until_linked().await;
+    assert_eq!(cluster.get(0, &key).await, Reply::value("100"));
+    assert_eq!(cluster.get(2, &key).await, Reply::value("100"));
+}

@@ -182,10 +182,12 @@ impl ConsistentHashingKvStore {
             progress.stamp(version);
             return version;
         };
+        // Asked before the write: what was promised by an earlier run is known only by a slot that counts.
+        let may_ack = replica.may_ack(slot);
         let (version, before) = self.store_here(slot, key, value, expires_at, now);
         progress.stamp(version);
         progress.sent(here, replica.start());
-        let answer = match replica.may_ack(slot) {
+        let answer = match may_ack {
             true => WriteAnswer::Acked(before),
             false => WriteAnswer::Uncounted(format!("{} is syncing", self.name(replica.index))),
         };

@@ -14,9 +14,12 @@
 //! A home is a habit, not an office. Nodes that disagree about who is alive may both work on a key, and so may a home that was
 //! given up but goes on; then the replicas' promises see to it that one of them begins again. So no update is lost and
 //! none takes effect twice, as long as write quorums meet (2W > N): the price of a disagreement is time. An update whose
-//! home dies with it, or that cannot be taken back with certainty, ends as INDETERMINATE, as any write does. One limit is known: such
-//! an update, left on a replica that nobody could ask, may take effect late, and then covers a write of the key that a
-//! coordinator with a slower clock, which never heard of it, has had acknowledged meanwhile.
+//! home dies with it, or that cannot be taken back with certainty, ends as INDETERMINATE, as any write does. Left on a replica that
+//! nobody could ask, it may take effect late; replicas therefore never forget a promise, so that nothing older can have been
+//! acknowledged meanwhile that it has not seen (`store/promise.rs`).
+//!
+//! A replica that may not take a copy because of that has the key *settled*: the coordinator beside it carries out an update which
+//! changes nothing, under a ballot that is above all that was promised.
 
 mod carry;
 mod here;

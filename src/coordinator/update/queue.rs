@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fnv::FnvHashMap;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::UpdateOrder;
 use super::carry::{PATIENCE_TIMEOUTS, refusal};
+use super::{Change, Held, UpdateOrder, Work};
 use crate::codec::{Protocol, reply};
 use crate::coordinator::{ConsistentHashingKvStore, QuorumError};
 use crate::peer::{PeerRequest, RequestBatch, UpdateRequest};
@@ -66,13 +67,13 @@ impl UpdateQueue {
         self.0.lock().incoming.extend(jobs);
     }
 
-    /// Puts all that has come, with what peers have sent, behind what waits for its slots, and returns what may be worked
+    /// Puts all that has come, with `more` of peers and of this node itself, behind what waits for its slots, and returns what may be worked
     /// on at once.
-    fn admit(&self, from_peers: Vec<Job>) -> Vec<Job> {
+    fn admit(&self, more: Vec<Job>) -> Vec<Job> {
         let mut state = self.0.lock();
         let mut free = Vec::new();
         let incoming = std::mem::take(&mut state.incoming);
-        for job in incoming.into_iter().chain(from_peers) {
+        for job in incoming.into_iter().chain(more) {
             let slot = job.order.slot;
             state.busy.entry(slot).or_insert_with(|| {
                 free.push(slot);
@@ -115,8 +116,9 @@ pub async fn run(store: Arc<ConsistentHashingKvStore>, parse: ParseUpdate) {
     let mut rounds = JoinSet::new();
     loop {
         let calls = store.replica.calls.take_up();
-        let from_peers = calls.into_iter().filter_map(|call| store.job_of(call, parse)).collect();
-        let jobs = store.updates.admit(from_peers);
+        let mut more: Vec<Job> = calls.into_iter().filter_map(|call| store.job_of(call, parse)).collect();
+        more.extend(store.replica.calls.take_unsettled().into_iter().map(settling));
+        let jobs = store.updates.admit(more);
         if !jobs.is_empty() {
             rounds.spawn(work(Arc::clone(&store), jobs));
             continue;
@@ -126,6 +128,21 @@ pub async fn run(store: Arc<ConsistentHashingKvStore>, parse: ParseUpdate) {
             Some(_) = rounds.join_next() => {}
         }
     }
+}
+
+/// Writes a key anew as it is, for nobody who waits for the reply: under its new version all replicas can take it.
+fn settling(key: Bytes) -> Job {
+    let rule = |work: &mut Work<'_>| {
+        let change = match work.held[0] {
+            Some(Held { value, expires_at }) => Change::Put { value: Bytes::copy_from_slice(value), expires_at },
+            None => Change::Delete,
+        };
+        work.changes.push((0, change));
+    };
+    let slot = Slot::of_key(&key);
+    let order =
+        UpdateOrder { slot, keys: SmallVec::from_iter([key]), args: Vec::new(), protocol: Protocol::Resp2, rule };
+    Job::new(order, Asker::Here(oneshot::channel().0))
 }
 
 /// Works on these updates, and then on those that have come for the same slots meanwhile.

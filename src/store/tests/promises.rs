@@ -11,6 +11,11 @@ fn accept(bench: &Bench, value: &str, ballot: Version, base: Version, now: UnixM
     bench.store.accept(bench.slot, b"k", Some(value.as_bytes()), None, (ballot, base), now)
 }
 
+/// The smallest version above the floor that the ballot `v(hlc)` has become.
+fn floor(hlc: u64) -> Version {
+    Version::new(Hlc(hlc + 1), NodeIndex(0), StartNumber::default())
+}
+
 #[test]
 fn an_update_writes_over_what_it_has_seen() {
     let bench = Bench::new();
@@ -58,7 +63,8 @@ fn what_an_update_has_not_seen_is_not_written_over() {
     assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(Some(v(7))));
     assert_eq!(accept(&bench, "b", v(10), v(5), NOW), Accepted::Refused(v(7)));
     assert_eq!(bench.get("k").as_deref(), Some("unseen"));
-    assert_eq!(bench.set("k", "late", v(8)), applied(v(7), true), "the promise is over");
+    assert_eq!(bench.set("k", "late", v(8)), Written::Promised(floor(10)), "others may have taken the update's write");
+    assert_eq!(bench.set("k", "later", v(12)), applied(v(7), true), "the promise is over");
 }
 
 #[test]
@@ -77,9 +83,66 @@ fn a_promise_that_nobody_keeps_ends() {
     let bench = Bench::new();
     prepare(&bench, v(10), NOW);
     assert_eq!(accept(&bench, "b", v(10), Version::default(), LATER), Accepted::Refused(Version::default()));
-    assert_eq!(bench.store.write(bench.slot, b"k", Some(b"v"), None, v(7), LATER), applied(Version::default(), false));
     bench.store.sweep(LATER);
     assert_eq!(bench.store.promises.ballot(bench.store.hashed(b"k").hash, NOW), None);
+}
+
+/// The update may lie elsewhere.
+#[test]
+fn what_was_promised_holds_for_fresh_writes_when_the_promise_has_ended() {
+    let bench = Bench::new();
+    bench.set("k", "a", v(5));
+    prepare(&bench, v(10), NOW);
+    let write = |version| bench.store.write(bench.slot, b"k", Some(b"v"), None, version, LATER);
+    assert_eq!(write(v(7)), Written::Promised(v(10)));
+    assert_eq!(write(v(5)), applied(Version::default(), false), "a repetition changes nothing");
+    bench.store.sweep(LATER);
+    assert_eq!(write(v(7)), Written::Promised(floor(10)));
+    assert_eq!(prepare(&bench, v(8), LATER), Prepared::Promised(floor(10)), "updates are refused like writes");
+    assert_eq!(write(v(12)), applied(v(5), true));
+    assert_eq!(prepare(&bench, v(13), LATER), Prepared::Shows(Some(v(12))));
+}
+
+#[test]
+fn an_update_that_was_taken_back_may_have_been_taken_elsewhere() {
+    let bench = Bench::new();
+    bench.set("k", "a", v(5));
+    prepare(&bench, v(10), NOW);
+    accept(&bench, "b", v(10), v(5), NOW);
+    assert_eq!(bench.revert("k", v(10)), Reverted::Confirmed);
+    assert_eq!(bench.set("k", "late", v(7)), Written::Promised(floor(10)));
+    assert_eq!(bench.copy("k", "unfinished", v(7)), Copied::Unsettled(floor(10)));
+    assert_eq!(bench.copy("k", "a", v(5)), Copied::Newest, "it is shown");
+    assert_eq!(bench.copy("k", "b", v(10)), Copied::Newest, "it was taken elsewhere");
+}
+
+#[test]
+fn a_plain_write_that_is_taken_back_stands_in_nobodys_way() {
+    let bench = Bench::new();
+    bench.set("k", "a", v(10));
+    assert_eq!(bench.revert("k", v(10)), Reverted::Confirmed);
+    assert_eq!(bench.set("k", "b", v(7)), applied(Version::default(), false));
+}
+
+/// What the update has seen stays where the update's write may be.
+#[test]
+fn what_an_update_is_based_on_comes_below_a_floor() {
+    let bench = Bench::new();
+    prepare(&bench, v(10), NOW);
+    bench.store.sweep(LATER);
+    assert_eq!(prepare(&bench, v(20), LATER), Prepared::Shows(None));
+    let base = bench.store.copy_base(bench.slot, b"k", Some(b"seen"), None, (v(5), v(20)), LATER);
+    assert_eq!(base, Copied::Newest);
+}
+
+#[test]
+fn a_new_run_keeps_the_promises_of_the_one_before() {
+    let bench = Bench::new();
+    bench.store.refuse_up_to(v(10).hlc());
+    assert_eq!(bench.set("k", "late", v(7)), Written::Promised(floor(10)));
+    assert_eq!(prepare(&bench, v(7), NOW), Prepared::Promised(floor(10)));
+    assert_eq!(bench.copy("k", "missed", v(7)), Copied::Newest, "it is catching up");
+    assert_eq!(bench.set("k", "newer", v(12)), applied(v(7), true));
 }
 
 #[test]
