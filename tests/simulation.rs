@@ -3,6 +3,7 @@
 //! One seed draws everything: the theme, the cluster's size and quorums, its clocks, what clients ask of which node, and
 //! what goes wrong (delays, loss, repetition, reordering, links cut both ways or one way, crashes that lose all memory,
 //! nodes that are slow or hang). A failing seed prints its list of operations; `RINGKV_SIM_SEED=n` replays it,
+//! `RINGKV_SIM_THEMES=word,word` has seeds draw from the themes whose names contain such a word and so makes other seeds of them,
 //! `scripts/sim.sh` runs thousands, and `scripts/mutations.sh` breaks rules to show that it is noticed.
 //!
 //! The in-memory communicator in paused time was chosen over a simulated TCP stack: one exchange is one message, so
@@ -27,6 +28,8 @@ mod troubles;
 #[path = "simulation/world.rs"]
 mod world;
 
+use std::sync::LazyLock;
+
 use runner::Story;
 
 /// Seeds of an ordinary test run.
@@ -37,8 +40,18 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
+/// The words that `RINGKV_SIM_THEMES` lists.
+fn themes_asked_for() -> &'static [&'static str] {
+    static WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let list = std::env::var("RINGKV_SIM_THEMES").unwrap_or_default();
+        list.leak().split(',').filter(|word| !word.is_empty()).collect()
+    });
+    &WORDS
+}
+
 /// Has everything on this thread run as the environment asks for.
 fn prepare() {
+    theme::draw_from(themes_asked_for());
     #[cfg(feature = "mutations")]
     mutations::set_from_environment();
 }

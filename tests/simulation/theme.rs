@@ -5,6 +5,8 @@
 //! meets none of them often. So each seed draws a theme, which keeps to few kinds of faults, few keys and a rhythm in
 //! which they coincide.
 
+use std::cell::Cell;
+
 use ringkv::config::ClusterConfig;
 
 use crate::support::chance::Chance;
@@ -97,9 +99,10 @@ const ROLLS: &[Event] = &[Troubles::roll, Troubles::roll, Troubles::roll];
 const ABSENCES: &[Event] = &[Troubles::isolate, Troubles::heal];
 const DEBTS: &[Event] = &[Troubles::be_owed, Troubles::be_owed];
 const TURNS: &[Event] = &[Troubles::turn_odd_one];
+const STRANDS: &[Event] = &[Troubles::strand];
 
 /// What a seed draws its theme from.
-pub(crate) static THEMES: [Theme; 15] = [
+pub(crate) static THEMES: [Theme; 16] = [
     Theme {
         name: "a bit of everything",
         shares: 1,
@@ -397,7 +400,47 @@ pub(crate) static THEMES: [Theme; 15] = [
         forgets_soon: false,
         odd_one: OddOne::None,
     },
+    Theme {
+        name: "updates that are left where nobody can ask",
+        shares: 2,
+        settings: &[(4, (3, 2, 2)), (5, (3, 2, 2)), (7, (3, 2, 2)), (7, (3, 2, 2))],
+        skews_ms: &[5_000, SKEW_MS_MAX],
+        keys: 1..2,
+        clients: 3..6,
+        calls: 20..40,
+        hurries_ms: &[60, 200],
+        mix: Mix { reads: 20, flushes: 1, pipelines: 0, brief: 0, deletes: 5, hang_ups: 0, swaps: 60 },
+        calms_ms: &[200, 600],
+        pulses: 50,
+        delays_ms: &[1, 10],
+        hold_ups_ms: &[50],
+        kinds: &[(100, STRANDS), (20, DELAYS), (20, BOUNCES)],
+        forgets_soon: false,
+        odd_one: OddOne::Slow,
+    },
 ];
+
+thread_local! {
+    /// Seeds that run on this thread draw from the themes whose names contain one of these; from all if there are none.
+    static WANTED: Cell<&'static [&'static str]> = const { Cell::new(&[]) };
+}
+
+/// Has the seeds that run on this thread draw from the themes whose names contain one of these words.
+///
+/// # Panics
+/// If one of them is in no name.
+pub(crate) fn draw_from(words: &'static [&'static str]) {
+    for word in words {
+        assert!(THEMES.iter().any(|theme| theme.name.contains(word)), "no theme's name contains '{word}'");
+    }
+    WANTED.set(words);
+}
+
+fn themes() -> impl Iterator<Item = &'static Theme> {
+    let wanted = WANTED.get();
+    let is_wanted = move |theme: &&Theme| wanted.is_empty() || wanted.iter().any(|word| theme.name.contains(word));
+    THEMES.iter().filter(is_wanted)
+}
 
 /// What one seed has drawn.
 pub(crate) struct Plan {
@@ -420,7 +463,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn draw(chance: &mut Chance) -> Self {
-        let shares = || THEMES.iter().flat_map(|theme| std::iter::repeat_n(theme, theme.shares));
+        let shares = || themes().flat_map(|theme| std::iter::repeat_n(theme, theme.shares));
         let theme = shares().nth(chance.index(shares().count())).expect("an index below the count");
         let (nodes, quorum) = chance.pick(theme.settings);
         let skew_ms_max = chance.pick(theme.skews_ms);

@@ -18,7 +18,10 @@ pub(crate) struct Troubles {
     chance: Chance,
     /// The node that [`Self::roll`] has isolated last.
     away: Option<usize>,
-    /// How often [`Self::turn_odd_one`] or [`Self::be_owed`] has come round, and whom the odd one cannot reach since then.
+    /// The node that [`Self::strand`] has cut off, or is about to.
+    stranded: Option<usize>,
+    /// How often [`Self::turn_odd_one`], [`Self::be_owed`] or [`Self::strand`] has come round, and whom the odd one cannot reach
+    /// since then.
     turn: usize,
     away_from_odd_one: Vec<usize>,
     /// Whom the odd one cannot reach since [`Self::be_owed`].
@@ -27,7 +30,7 @@ pub(crate) struct Troubles {
 
 impl Troubles {
     pub(crate) fn new(world: Arc<World>, chance: Chance) -> Self {
-        Self { world, chance, away: None, turn: 0, away_from_odd_one: Vec::new(), creditor: None }
+        Self { world, chance, away: None, stranded: None, turn: 0, away_from_odd_one: Vec::new(), creditor: None }
     }
 
     /// Runs until it is dropped.
@@ -223,6 +226,37 @@ impl Troubles {
                 self.creditor = Some(creditor);
             }
             (1, Some(creditor)) => self.bounce_node(creditor),
+            _ => self.heal(),
+        }
+        self.turn += 1;
+    }
+
+    /// Updates of a key have two replicas within reach of each other, and one of these answers late. Next that one is cut off from all,
+    /// while it may have taken what its home then takes back. Later it returns.
+    pub(crate) fn strand(&mut self) {
+        let replicas = self.cluster().replicas_of(&self.world.keys[0]);
+        let [home, others @ ..] = replicas.as_slice() else { return };
+        match (self.turn % 3, self.stranded) {
+            (0, _) => {
+                self.heal();
+                let stranded = self.chance.pick(others);
+                let delay = self.chance.millis(20..100);
+                for &unasked in others.iter().filter(|&&other| other != stranded) {
+                    for node in [*home, stranded] {
+                        self.note(format!("cut {node} <-> {unasked}"));
+                        self.cluster().network.cut(index(node), index(unasked));
+                    }
+                }
+                self.note(format!("{stranded} answers {home} after {delay:?}"));
+                self.cluster().network.set_delay(index(stranded), index(*home), delay);
+                self.stranded = Some(stranded);
+            }
+            (1, Some(stranded)) => {
+                if self.chance.happens(50) {
+                    self.heal();
+                }
+                self.isolate_node(stranded);
+            }
             _ => self.heal(),
         }
         self.turn += 1;
