@@ -84,12 +84,13 @@ class Bench:
 
 def document(arguments: argparse.Namespace, bench: Bench, tables: list[tuple[Group, list[Result]]], memory: Memory | None) -> str:
     """The whole results file."""
+    picture_line = ""
+    if arguments.out:
+        picture_line = f"\n![CPU per operation of ringkv, as a ratio to its peer]({arguments.out.with_suffix('.svg').name})\n"
     parts = [f"""# ringkv beside redis-server
 
 Written by `{arguments.command}`.
-
-![CPU per operation of ringkv, as a ratio to its peer]({arguments.out.with_suffix('.svg').name if arguments.out else 'results.svg'})
-
+{picture_line}
 * Machine: {machine()}. All servers share one core, the load has another.
 * redis-server {redis_version()}, no persistence. ringkv with {arguments.threads} worker thread(s) per node.
 * {datetime.date.today().isoformat()}
