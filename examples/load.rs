@@ -6,7 +6,8 @@
 //!
 //! Each of the clients is a connection with one pipeline under way: it sends its requests in one write, reads all their
 //! replies, and begins anew. A request's latency is the time from that write to the last reply of its pipeline. Keys are
-//! named as redis-benchmark names them, `key:000000000042`. Prints one line of JSON; an error reply ends it with its text.
+//! named as redis-benchmark names them, `key:000000000042`. Prints one line of JSON, with the number of error replies and
+//! the text of one if there are any.
 //!
 //! ```text
 //! load --ports 7001 --fill                                  every key once, then nothing else
@@ -158,7 +159,7 @@ async fn load(arguments: &Arguments) -> Result<String, String> {
     }
     let mut seen = Seen::default();
     while let Some(client) = clients.join_next().await {
-        seen.add(&client.map_err(|error| error.to_string())??);
+        seen.add(client.map_err(|error| error.to_string())??);
     }
     let seconds = began.elapsed().as_secs_f64();
     let busy = count(own_ticks() - ticks) / seconds;
@@ -177,7 +178,10 @@ fn report(seen: &Seen, seconds: f64, busy_percent: f64, histogram: bool) -> Stri
     for (name, part) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
         let _ = write!(line, ",\"{name}_us\":{:.2}", times.quantile_us(part));
     }
-    let _ = write!(line, ",\"client_cpu_percent\":{busy_percent:.0}");
+    let _ = write!(line, ",\"client_cpu_percent\":{busy_percent:.0},\"errors\":{}", seen.errors);
+    if let Some(text) = &seen.error {
+        let _ = write!(line, ",\"error\":{text:?}");
+    }
     if histogram {
         let buckets: Vec<String> =
             times.buckets().map(|(upper, requests)| format!("[{upper:.2},{requests}]")).collect();

@@ -31,12 +31,17 @@ pub(crate) struct Client {
 pub(crate) struct Seen {
     pub(crate) times: Histogram,
     pub(crate) missing: u64,
+    /// Error replies, and the text of one.
+    pub(crate) errors: u64,
+    pub(crate) error: Option<String>,
 }
 
 impl Seen {
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.times.add(&other.times);
         self.missing += other.missing;
+        self.errors += other.errors;
+        self.error = self.error.take().or(other.error);
     }
 }
 
@@ -59,7 +64,8 @@ impl Client {
         loop {
             let (count, first) = self.budget.take(self.requests.pipeline, Instant::now());
             if count == 0 {
-                return Ok(Seen { times, missing: self.replies.missing });
+                let Replies { missing, errors, .. } = self.replies;
+                return Ok(Seen { times, missing, errors, error: self.replies.error.take() });
             }
             out.clear();
             self.replies.expect(self.requests.write(count, first, &mut out));

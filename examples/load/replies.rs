@@ -13,6 +13,9 @@ pub(crate) struct Replies {
     replicas: u32,
     /// Values that were asked for and do not exist.
     pub(crate) missing: u64,
+    /// Error replies, and the text of the first.
+    pub(crate) errors: u64,
+    pub(crate) error: Option<String>,
 }
 
 impl Replies {
@@ -58,6 +61,10 @@ impl Replies {
         match text {
             b"+OK" => {}
             b"$-1" | b"_" => self.missing += 1,
+            [b'-', ..] => {
+                self.errors += 1;
+                self.error.get_or_insert_with(|| shown(line));
+            }
             [b'$', length @ ..] => self.value = number(length)? + b"\r\n".len(),
             [b'*', length @ ..] => self.open += number(length)? as u64,
             [b':', count @ ..] if number(count)? >= self.replicas as usize => {}

@@ -17,6 +17,8 @@ LONGER = (1, 2, 4)
 FILL_PIPELINE = 64
 # Values that are sent one at a time.
 LARGE_BYTES = 10_000
+# The part of requests that may fail, as they do when others have the machine for longer than a request may take.
+ERRORS_MAX = 0.001
 # redis-benchmark --cluster puts the hash tag of a random slot into each key besides, so this times 16384 keys.
 KEYS_PER_SLOT = 10
 # It also ends its runs, and counts their time, in quarters of a second only.
@@ -121,7 +123,12 @@ class Generator:
         done = self.finished(command + options)
         if done.returncode != 0:
             raise SystemExit(f"the load failed for {server.name}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+        seen = json.loads(done.stdout)
+        if seen["errors"] > seen["requests"] * ERRORS_MAX or seen["errors"] and "--fill" in options:
+            raise SystemExit(f"{server.name} answered {seen['errors']} of {seen['requests']} requests with an error: {seen['error']}")
+        if seen["errors"]:
+            print(f"  note: {server.name} answered {seen['errors']} of {seen['requests']} requests with an error: {seen['error']}", flush=True)
+        return seen
 
     def benchmark(self, server: Server, load: Load, seconds: float) -> tuple[float, ...]:
         """Requests, requests per second, p50, p99 and p99.9 by redis-benchmark."""
