@@ -10,7 +10,7 @@ use crate::ring::Slot;
 
 /// How often the janitor comes round.
 const ROUND: Duration = Duration::from_millis(500);
-/// Records that are looked at for expiry in one step.
+/// Records, or slots without any, that are looked at for expiry in one step.
 const EXPIRY_RECORDS: usize = 256;
 /// Steps at a time: a million records are passed in about five seconds.
 const EXPIRY_STEPS: usize = 400;

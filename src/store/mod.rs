@@ -331,14 +331,15 @@ impl LocalKvStore {
     }
 
     /// Frees the values of expired records, slot by slot beginning with `from`, and stops after the slot in which it
-    /// has looked at `budget_records` records or more. Returns where to go on.
+    /// has looked at `budget` records or slots, or more. Returns where to go on.
     #[must_use = "the next call goes on from there"]
-    pub fn sweep_expired(&self, from: Slot, budget_records: usize, now: UnixMs) -> Slot {
+    pub fn sweep_expired(&self, from: Slot, budget: usize, now: UnixMs) -> Slot {
         let (context, mut seen) = (self.context(now), 0);
         for slot in Slot::all().skip(from.as_usize()).chain(Slot::all().take(from.as_usize())) {
-            if seen >= budget_records {
+            if seen >= budget {
                 return slot;
             }
+            seen += 1;
             let mut table = self.slots[slot.as_usize()].lock();
             if table.tally.is_due(now) {
                 seen += table.records.len();
