@@ -8,7 +8,7 @@ use super::DecodeLimits;
 use super::bulk_array::Span;
 
 /// More arguments than this are left to the resumable reader.
-const ARGUMENTS_MAX: usize = 999;
+const ARGUMENTS_MAX: usize = 4096;
 
 /// Appends the arguments of the request at `start` of `buffer` to `spans`, each where it lies in `buffer`, and tells where
 /// the request ends. `None` says only that the quick way does not apply; then `spans` is as before.
@@ -113,7 +113,7 @@ mod tests {
             "*1\r\n$1\r\nkk\r\n  ",
             "*1\r\n$100000\r\nkk\r\n",
             "*1\r\n:1\r\nkk\r\n",
-            "*1000\r\n$1\r\nk\r\n",
+            "*4097\r\n$1\r\nk\r\n",
             "PING some text\r\n",
             "*x\r\n$4\r\nPING\r\n",
             "*1\r\n$-1\r\n*1\r\n",
