@@ -170,7 +170,8 @@ impl ReadProgress {
 
     /// Whether it waits for one replica although others could be asked.
     pub(crate) fn may_hurry(&self) -> bool {
-        self.is_of_one() && self.phase == Phase::Asking && self.replicas.contains(&Replica::Idle { reachable: true })
+        let may_ask = |replica: &Replica| matches!(replica, Replica::Idle { reachable: true });
+        self.is_of_one() && self.phase == Phase::Asking && self.replicas.iter().any(may_ask)
     }
 
     /// The answer takes long: with R = 1 the next verdict asks one replica more.
@@ -236,13 +237,13 @@ impl ReadProgress {
             Replica::Found(found) => Some(found.clone()),
             _ => None,
         });
-        let missing = self.count(&Replica::Missing);
+        let missing = self.count(|replica| matches!(replica, Replica::Missing));
         if found.is_some() {
             self.disagreement.stale += u64::from(missing);
             return self.done(ReadOutcome::Answer(found));
         }
         let is_hurried = std::mem::take(&mut self.is_hurried);
-        if self.count(&Replica::Awaited) > 0 && !is_hurried {
+        if self.awaited() > 0 && !is_hurried {
             return ReadVerdict::Wait;
         }
         // One that has none proves nothing: now all the others are asked at once.
@@ -258,10 +259,10 @@ impl ReadProgress {
     fn judge_quorum(&mut self) -> ReadVerdict {
         let answers = self.answers();
         if answers < self.quorum.read {
-            let asked = self.ask(usize::from(self.quorum.read - answers - self.count(&Replica::Awaited)));
+            let asked = self.ask(usize::from(self.quorum.read - answers - self.awaited()));
             return match asked.is_empty() {
                 false => ReadVerdict::Ask(asked),
-                true if answers + self.count(&Replica::Awaited) < self.quorum.read => self.no_quorum(answers),
+                true if answers + self.awaited() < self.quorum.read => self.no_quorum(answers),
                 true => ReadVerdict::Wait,
             };
         }
@@ -324,7 +325,10 @@ impl ReadProgress {
     fn ask(&mut self, count: usize) -> SmallVec<[usize; 5]> {
         let mut asked = SmallVec::new();
         for at in self.first.iter().copied().chain(0..self.replicas.len()) {
-            if asked.len() < count && self.replicas[at] == (Replica::Idle { reachable: true }) {
+            if asked.len() == count {
+                break;
+            }
+            if matches!(self.replicas[at], Replica::Idle { reachable: true }) {
                 self.replicas[at] = Replica::Awaited;
                 asked.push(at);
             }
@@ -341,12 +345,15 @@ impl ReadProgress {
     }
 
     fn answers(&self) -> u16 {
-        let counted = |replica: &&Replica| matches!(replica, Replica::Missing | Replica::Found(_));
-        narrow(self.replicas.iter().filter(counted).count())
+        self.count(|replica| matches!(replica, Replica::Missing | Replica::Found(_)))
     }
 
-    fn count(&self, state: &Replica) -> u16 {
-        narrow(self.replicas.iter().filter(|&replica| replica == state).count())
+    fn awaited(&self) -> u16 {
+        self.count(|replica| matches!(replica, Replica::Awaited))
+    }
+
+    fn count(&self, is_counted: impl Fn(&Replica) -> bool) -> u16 {
+        self.replicas.iter().map(|replica| u16::from(is_counted(replica))).sum()
     }
 
     fn no_quorum(&mut self, answers: u16) -> ReadVerdict {

@@ -86,6 +86,9 @@ impl ConsistentHashingKvStore {
             order[..=here].rotate_right(1);
         }
         let is_quick = |node: &NodeIndex| *node == self.replica.index || self.peers.health(*node) != Health::Suspect;
+        if order.iter().all(is_quick) {
+            return order;
+        }
         let (mut order, suspects): (SmallVec<[NodeIndex; 5]>, SmallVec<[NodeIndex; 5]>) =
             order.into_iter().partition(is_quick);
         order.extend(suspects);
