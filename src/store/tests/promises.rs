@@ -113,7 +113,8 @@ fn an_update_that_was_taken_back_may_have_been_taken_elsewhere() {
     assert_eq!(bench.set("k", "late", v(7)), Written::Promised(floor(10)));
     assert_eq!(bench.copy("k", "unfinished", v(7)), Copied::Unsettled(floor(10)));
     assert_eq!(bench.copy("k", "a", v(5)), Copied::Newest, "it is shown");
-    assert_eq!(bench.copy("k", "b", v(10)), Copied::Newest, "it was taken elsewhere");
+    assert_eq!(bench.copy("k", "b", v(10)), Copied::Unsettled(floor(10)), "it was taken elsewhere: it is written anew");
+    assert_eq!(bench.copy("k", "settled", v(11)), Copied::Newest);
 }
 
 #[test]
