@@ -221,8 +221,8 @@ fn a_silent_client_is_closed_after_the_timeout_and_a_node_is_not() {
 
 /// Asks for far more than the system takes for a client that reads nothing.
 fn stall(client: &mut RawClient) {
-    assert_eq!(client.ask(&[b"SET", &b"large"[..], &vec![b'v'; 1 << 20]]), Reply::ok());
-    client.send(b"GET large\r\n".repeat(200));
+    assert_eq!(client.ask(&[b"SET", &b"large"[..], &vec![b'v'; 32 << 20]]), Reply::ok());
+    client.send(b"GET large\r\n".repeat(8));
 }
 
 #[test]
