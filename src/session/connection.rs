@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffers;
 use super::stall::Stall;
+use super::unsent::Unsent;
 use crate::command::LiveSettings;
 
 /// How long a connection that is being closed waits for the client: to take its replies, to read what was sent before.
@@ -96,35 +97,34 @@ impl Connection {
         if piece.is_empty() { 0 } else { self.socket.try_write(piece).unwrap_or_default() }
     }
 
-    /// Sends all of `out`, which `more` bytes will follow; waits while the client does not take it, as long as `limits`
-    /// allow if there are any, but not for long once `killed`.
+    /// Sends all `pieces`, one after the other; waits while the client does not take them, as long as `limits` allow if there
+    /// are any, but not for long once `killed`.
     pub(super) async fn send(
         &mut self,
-        out: &[u8],
-        more: usize,
+        pieces: &[&[u8]],
         limits: Option<&LiveSettings>,
         killed: &CancellationToken,
     ) -> io::Result<()> {
-        if out.is_empty() {
+        let unsent = Unsent::new(pieces);
+        if unsent.len() == 0 {
             return Ok(());
         }
         tokio::select! {
             // What the client takes at once costs no look at the rest.
             biased;
-            sent = self.send_within(out, more, limits) => sent,
+            sent = self.send_within(unsent, limits) => sent,
             () = linger_after(killed) => Err(io::Error::new(ErrorKind::TimedOut, "killed without reading its replies")),
         }
     }
 
-    async fn send_within(&mut self, out: &[u8], more: usize, limits: Option<&LiveSettings>) -> io::Result<()> {
-        let mut rest = out;
+    async fn send_within(&mut self, mut unsent: Unsent<'_>, limits: Option<&LiveSettings>) -> io::Result<()> {
         let mut stall: Option<Stall> = None;
         loop {
-            match self.socket.try_write(&rest[..rest.len().min(PIECE_BYTES)]) {
+            match self.socket.try_write_vectored(&unsent.slices(PIECE_BYTES)) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) if count == rest.len() => return Ok(()),
+                Ok(count) if count == unsent.len() => return Ok(()),
                 Ok(count) => {
-                    rest = &rest[count..];
+                    unsent.advance(count);
                     if let Some(stall) = &mut stall {
                         stall.taken(Instant::now());
                     }
@@ -140,7 +140,7 @@ impl Connection {
             };
             let now = Instant::now();
             let stall = stall.get_or_insert_with(|| Stall::new(now));
-            let patience = stall.patience(rest.len() + more, limits.output_limit(), limits.idle_timeout(), now);
+            let patience = stall.patience(unsent.len(), limits.output_limit(), limits.idle_timeout(), now);
             let patience = patience.ok_or_else(|| io::Error::new(ErrorKind::QuotaExceeded, UNTAKEN))?;
             if let Ok(ready) = timeout(patience, self.socket.writable()).await {
                 ready?;

@@ -9,6 +9,7 @@ mod buffers;
 mod connection;
 mod lookahead;
 mod stall;
+mod unsent;
 
 use std::io::ErrorKind;
 use std::pin::Pin;
@@ -141,7 +142,7 @@ impl<'a> Session<'a> {
                 lines = feed.lines() => lines,
             };
             Statistics::add(&self.server.statistics.output_bytes, lines.len());
-            self.connection.send(&lines, 0, self.limits(), killed).await?;
+            self.connection.send(&[&lines], self.limits(), killed).await?;
         }
         self.connection.receive(cancelled).await
     }
@@ -149,7 +150,7 @@ impl<'a> Session<'a> {
     /// Ends a connection that there is no room for.
     async fn turn_away(&mut self, refusal: &[u8], killed: &CancellationToken) -> std::io::Result<()> {
         Statistics::add(&self.server.statistics.rejected_connections, 1);
-        self.connection.send(refusal, 0, None, killed).await?;
+        self.connection.send(&[refusal], None, killed).await?;
         self.connection.finish().await
     }
 
@@ -256,19 +257,15 @@ impl<'a> Session<'a> {
         large: &[LargeValue],
         killed: &CancellationToken,
     ) -> std::io::Result<()> {
-        let mut more = out.len() - taken + large.iter().map(|large| large.value.len()).sum::<usize>();
-        Statistics::add(&self.server.statistics.output_bytes, more);
         let mut from = taken;
         let pieces = large.iter().flat_map(|large| {
             let before = &out[std::mem::replace(&mut from, large.at)..large.at];
             [before, &large.value]
         });
-        let pieces: SmallVec<[&[u8]; 1]> = pieces.collect();
-        for piece in pieces.into_iter().chain([&out[from..]]) {
-            more -= piece.len();
-            self.connection.send(piece, more, self.limits(), killed).await?;
-        }
-        Ok(())
+        let mut pieces: SmallVec<[&[u8]; 3]> = pieces.collect();
+        pieces.push(&out[from..]);
+        Statistics::add(&self.server.statistics.output_bytes, pieces.iter().map(|piece| piece.len()).sum());
+        self.connection.send(&pieces, self.limits(), killed).await
     }
 
     /// Adds the turn to the node's statistics, and to the slow log if it was slow. A command that was alone in its turn
