@@ -116,6 +116,8 @@ pub(crate) struct WriteProgress {
     is_update: bool,
     /// The largest ballot or version for which a replica refused it for now.
     promised: Version,
+    /// The coordinator itself gave it up: it does not begin again.
+    is_given_up: bool,
     /// Acks when the write was given up.
     acks_reached: u16,
     /// Replicas that cannot or will not confirm the revert.
@@ -138,6 +140,7 @@ impl WriteProgress {
             phase: Phase::Writing,
             is_update: false,
             promised: Version::default(),
+            is_given_up: false,
             acks_reached: 0,
             unconfirmed: 0,
             reason: None,
@@ -252,12 +255,13 @@ impl WriteProgress {
     /// its present stamps.
     fn may_begin_again(&self) -> bool {
         let was_refused = self.promised > Version::default() && !self.is_update;
-        was_refused && self.unconfirmed == 0 && self.attempt() < STAMPS_MAX
+        was_refused && self.unconfirmed == 0 && self.attempt() < STAMPS_MAX && !self.is_given_up
     }
 
     /// Gives the write up for a reason of the coordinator's own.
     pub(crate) fn give_up(&mut self, reason: String) -> Verdict {
         assert_eq!(self.phase, Phase::Writing);
+        self.is_given_up = true;
         self.reason = Some(reason);
         self.acks_reached = self.count(Replica::Acked);
         self.phase = Phase::Reverting(0);

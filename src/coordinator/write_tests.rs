@@ -27,6 +27,28 @@ fn write_of_three(write: u16, sent: usize) -> WriteProgress {
     progress
 }
 
+/// What stood in the way may be further ahead than this node's clock follows.
+#[test]
+fn a_write_that_is_given_up_after_a_promise_does_not_begin_again() {
+    let take_back = |progress: &mut WriteProgress| {
+        for replica in 0..2 {
+            progress.revert_sent();
+            progress.revert_answered(replica, PROCESS, Ok(()));
+        }
+        progress.verdict()
+    };
+    let mut progress = write_of_three(2, 2);
+    progress.answered(0, 1, acked());
+    progress.answered(1, 1, WriteAnswer::Promised(version(99)));
+    assert_eq!(progress.verdict(), Verdict::Revert);
+    assert_eq!(take_back(&mut progress), Verdict::Restamp(version(99)));
+
+    assert_eq!(progress.give_up("drift".to_owned()), Verdict::Revert);
+
+    assert_eq!(take_back(&mut progress), Verdict::Done);
+    assert!(matches!(progress.outcome(), WriteOutcome::Reverted { acks: 1, .. }));
+}
+
 #[test]
 fn is_done_at_the_quorums_ack_and_not_before() {
     let mut progress = write_of_three(2, 3);

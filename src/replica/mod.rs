@@ -276,12 +276,12 @@ impl Replica {
     }
 
     /// Keeps what an earlier run of this node may have promised to updates: nothing above `clock`, which is that of a node that
-    /// promised it too.
+    /// promised it too, nor above the limit within which this node follows others, however far that node's clock has gone astray.
     pub(crate) fn keep_promises(&self, clock: Hlc, now: UnixMs) {
-        self.store.refuse_up_to(clock);
-        // What this node stamps itself has to be above that, too; what was promised here was within the limit.
-        let limit = Hlc::first_of(UnixMs(now.0.saturating_add(self.config.max_clock_drift_ms)));
-        let _ = self.clock.observe(clock.min(limit), now);
+        let floor = clock.min(Hlc::first_of(UnixMs(now.0.saturating_add(self.config.max_clock_drift_ms))));
+        self.store.refuse_up_to(floor);
+        // What this node stamps itself has to be above that, too.
+        let _ = self.clock.observe(floor, now);
     }
 
     fn write(
@@ -341,11 +341,13 @@ impl Replica {
         if let Err(refusal) = self.admit(*version, *expires_at, now) {
             return refusal;
         }
-        let copied = self.store.copy_fetched(Slot::of_key(key), key, value.as_deref(), *expires_at, *version, now);
-        if let Copied::Unsettled(_) = copied {
-            self.calls.settle(key);
+        match self.store.copy_fetched(Slot::of_key(key), key, value.as_deref(), *expires_at, *version, now) {
+            Copied::Unsettled(limit) => {
+                self.calls.settle(key);
+                PeerReply::Promised(limit)
+            }
+            Copied::Promised(_) | Copied::Newest | Copied::Older(_) => PeerReply::Ok,
         }
-        PeerReply::Ok
     }
 
     pub(crate) fn revert(&self, key: &[u8], version: Version, now: UnixMs) -> PeerReply {

@@ -113,3 +113,45 @@ pub(super) fn encode_lookup(lookup: Lookup<'_>, out: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClusterConfig, NodeConfig};
+    use crate::ring::NodeId;
+    use crate::time::WallClock;
+    use crate::version::{Hlc, StartNumber};
+
+    fn replica_of_three() -> Replica {
+        let node = |number| NodeConfig {
+            id: NodeId::from(format!("node-{number}").as_str()),
+            addr: format!("127.0.0.1:700{number}"),
+            announce: None,
+        };
+        let cluster = ClusterConfig {
+            nodes: [1, 2, 3].map(node).into(),
+            replication_factor: 3,
+            write_quorum: 2,
+            ..ClusterConfig::single_node()
+        };
+        Replica::new(cluster, NodeIndex(0), WallClock::System)
+    }
+
+    #[test]
+    fn a_clock_gone_astray_does_not_keep_a_restarted_node_from_taking_writes() {
+        let replica = replica_of_three();
+        let (now, limit_ms) = (replica.wall.now(), replica.config.max_clock_drift_ms);
+        let version =
+            |after_ms| Version::new(Hlc::first_of(UnixMs(now.0 + after_ms)), NodeIndex(1), StartNumber::FIRST);
+        let write = |version, now| replica.write(Slot::of_key(b"k"), b"k", Some(b"v"), version, None, now);
+
+        replica.keep_promises(Hlc::first_of(UnixMs(now.0 + 3_600_000)), now);
+
+        assert!(
+            matches!(write(version(limit_ms - 1), now), PeerReply::Promised(_)),
+            "what may have been promised is kept"
+        );
+        let later = UnixMs(now.0 + limit_ms + 1);
+        assert!(!matches!(write(version(limit_ms + 1), later), PeerReply::Promised(_)), "and no more than that");
+    }
+}

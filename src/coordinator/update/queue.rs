@@ -116,11 +116,16 @@ pub async fn run(store: Arc<ConsistentHashingKvStore>, parse: ParseUpdate) {
     let mut rounds = JoinSet::new();
     loop {
         let calls = store.replica.calls.take_up();
-        let mut more: Vec<Job> = calls.into_iter().filter_map(|call| store.job_of(call, parse)).collect();
-        more.extend(store.replica.calls.take_unsettled().into_iter().map(settling));
-        let jobs = store.updates.admit(more);
-        if !jobs.is_empty() {
-            rounds.spawn(work(Arc::clone(&store), jobs));
+        let calls = calls.into_iter().filter_map(|call| store.job_of(call, parse)).collect();
+        // Nobody waits for the second kind, and no client should wait for it.
+        let settlings = store.replica.calls.take_unsettled().into_iter().map(settling).collect();
+        let rounds_before = rounds.len();
+        for jobs in [calls, settlings].map(|jobs| store.updates.admit(jobs)) {
+            if !jobs.is_empty() {
+                rounds.spawn(work(Arc::clone(&store), jobs));
+            }
+        }
+        if rounds.len() > rounds_before {
             continue;
         }
         tokio::select! {
