@@ -64,6 +64,7 @@ pub enum ServeError {
 /// [`ServeError`] if it cannot start.
 pub fn run(options: ServeOptions) -> Result<(), ServeError> {
     log::start(options.log.as_deref())?;
+    memory::refuse_huge_pages();
     let mut builder = match options.server.worker_threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
