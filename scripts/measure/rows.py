@@ -86,7 +86,7 @@ def one_node() -> list[Row]:
     # The last, as the keys stay.
     for command in ("set", "get"):
         load = Load(command, 64, MANY_KEYS)
-        rows.append(Row(command.upper(), ONE, load, ALONE, cpu_goal=0.40, rps_goal=1.8, cpu_floor=0.75))
+        rows.append(Row(command.upper(), ONE, load, ALONE, cpu_goal=0.40, rps_goal=1.8, cpu_floor=0.4))
     return rows
 
 
@@ -94,11 +94,11 @@ def three_nodes() -> list[Row]:
     """Three copies beside one."""
     rows = []
     for everywhere, where in ((False, "at one node"), (True, "at all three nodes")):
-        for pipeline, goal, floor in ((1, 1.6, None), (16, 1.5, 2.5)):
+        for pipeline, goal, floor in ((1, 1.6, 2.0), (16, 1.5, 1.8)):
             load = Load("set", pipeline, KEYS, everywhere=everywhere)
             rows.append(Row(f"SET W=2 {where}", THREE, load, ALONE, cpu_goal=goal, cpu_floor=floor))
     for pipeline in (1, 16):
-        rows.append(Row("GET R=1 at a replica", THREE, Load("get", pipeline, KEYS), ALONE, cpu_floor=1.25 if pipeline == 1 else 0.85))
+        rows.append(Row("GET R=1 at a replica", THREE, Load("get", pipeline, KEYS), ALONE, cpu_floor=1.1 if pipeline == 1 else 0.6))
     for pipeline in (1, 16):
         load = Load("mix", pipeline, KEYS, zipf=ZIPF, everywhere=True)
         rows.append(Row("GET R=1, SET W=2 50:50, Zipf keys, at all nodes", THREE, load, ALONE))
