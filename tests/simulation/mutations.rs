@@ -15,7 +15,7 @@ const SEEDS: u64 = 1_000;
 /// The themes that are about a rule, by words of their names.
 fn themes_of(mutation: Mutation) -> &'static [&'static str] {
     match mutation {
-        Mutation::NoStaleRule => &["clocks minutes apart"],
+        Mutation::NoStaleRule | Mutation::FlushByOwnClock => &["clocks minutes apart"],
         Mutation::RetryAtFirstStale | Mutation::StaleIsAck => &["writes that race"],
         Mutation::NoWriteBack => &["one is away, then another", "links that work one way", "clocks minutes apart"],
         Mutation::SyncingAnswers => &["restarts in quick succession"],
@@ -26,7 +26,6 @@ fn themes_of(mutation: Mutation) -> &'static [&'static str] {
         | Mutation::RevertedTooEarly
         | Mutation::VoidMarkIsIgnored => &["writes taken back, and late messages"],
         Mutation::NoStartNumber => &["a coordinator that forgets"],
-        Mutation::FlushByOwnClock => &["clocks minutes apart"],
         Mutation::TombstonesByAge => &["deletes while somebody is away"],
         Mutation::HintsOutliveTombstones => &["hints of what was deleted"],
         Mutation::PromiseIsIgnored => &["updates and writes that race"],
