@@ -12,6 +12,7 @@ pub mod codec;
 pub mod command;
 pub mod config;
 pub mod coordinator;
+pub mod flush;
 pub mod mutation;
 pub mod peer;
 mod prefetch;

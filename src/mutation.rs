@@ -37,6 +37,8 @@ pub enum Mutation {
     NoWriteBack,
     /// FLUSHALL is stamped by the clock of the coordinator alone.
     FlushByOwnClock,
+    /// A node takes the mark of a FLUSHALL whatever it has promised to updates.
+    FlushIgnoresPromises,
     /// Tombstones are dropped when they are old enough, whoever is away.
     TombstonesByAge,
     /// Hints are sent however old they are.
@@ -49,7 +51,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoStaleRule,
         Self::RetryAtFirstStale,
         Self::StaleIsAck,
@@ -64,6 +66,7 @@ impl Mutation {
         Self::NoStartNumber,
         Self::NoWriteBack,
         Self::FlushByOwnClock,
+        Self::FlushIgnoresPromises,
         Self::TombstonesByAge,
         Self::HintsOutliveTombstones,
         Self::PromiseIsIgnored,

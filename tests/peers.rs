@@ -11,6 +11,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringkv::flush::FlushMarks;
 use ringkv::peer::{Introduction, Welcome};
 use ringkv::ring::{NodeId, NodeIndex};
 use ringkv::time::UnixMs;
@@ -49,7 +50,7 @@ fn welcome(stream: TcpStream) -> Option<RawClient> {
         clock: Hlc(0),
         wall: UnixMs(caller.start.get()),
         catch_up: ringkv::peer::CatchUp::Complete,
-        flush_mark: Version::default(),
+        flush_marks: FlushMarks::default(),
     };
     let mut bytes = Vec::new();
     welcome.encode(&mut bytes);
@@ -342,7 +343,7 @@ fn a_peer_whose_clock_is_an_hour_ahead_does_not_carry_the_others_along() {
             clock: Hlc::first_of(ahead(&caller)),
             wall: ahead(&caller),
             catch_up: ringkv::peer::CatchUp::Complete,
-            flush_mark: Version::default(),
+            flush_marks: FlushMarks::default(),
         };
         welcome.encode(&mut bytes);
         connection.send(bytes);
@@ -411,7 +412,7 @@ fn a_node_that_answers_at_the_address_of_another_gets_no_data() {
             clock: Hlc(0),
             wall: UnixMs(caller.start.get()),
             catch_up: ringkv::peer::CatchUp::Complete,
-            flush_mark: Version::default(),
+            flush_marks: FlushMarks::default(),
         };
         welcome.encode(&mut bytes);
         connection.send(bytes);

@@ -4,12 +4,31 @@ use std::collections::BTreeMap;
 
 use super::{ConsistentHashingKvStore, QuorumError};
 use crate::mutation::{Mutation, is_on};
-use crate::peer::{LinkState, PeerReply, PeerRequest, RequestBatch};
+use crate::peer::{Exchange, LinkState, PeerReply, PeerRequest, RequestBatch};
 use crate::ring::{NodeIndex, Slot};
 use crate::version::{Hlc, Version};
 
 /// How often a count starts over because a node left in the midst of it.
 const COUNT_ATTEMPTS_MAX: usize = 3;
+
+/// What nodes answered to the mark of a flush.
+#[derive(Default)]
+struct FlushAnswers {
+    acks: u16,
+    /// Why one of them does not count.
+    reason: Option<String>,
+}
+
+impl FlushAnswers {
+    fn take(&mut self, reply: PeerReply, name: &str, counts: bool) {
+        match reply {
+            PeerReply::Ok if counts => self.acks += 1,
+            PeerReply::Ok => self.reason = Some(format!("{name}: its clock could not be read")),
+            PeerReply::Promised(_) => self.reason = Some(format!("{name}: updates were in the way")),
+            other => self.reason = Some(format!("{name}: {}", super::answers::refusal(&other))),
+        }
+    }
+}
 
 impl ConsistentHashingKvStore {
     /// Live keys in the whole cluster, each counted once: every slot is counted by its first replica that can be
@@ -60,40 +79,52 @@ impl ConsistentHashingKvStore {
         let below = self.nodes_to_stamp_above(&others).await;
         let reachable = u16::try_from(below.len()).unwrap_or(u16::MAX);
         if reachable < needed {
+            // A mark of nothing: who waits for one promises again.
+            self.spread_flush(Version::default(), &others, &[]).await;
             return Err(QuorumError::TooFewForWrite { reachable, needed });
         }
         let version = self.stamp_flush();
-        let here = self.replica.flush(version, self.replica.wall.now());
-        let mut acks = u16::from(here == PeerReply::Ok && below.contains(&self.replica.index));
-        let mut reason = None;
-        for (node, answer) in self.ask_all(&PeerRequest::Flush { version }, &others).await {
-            match answer {
-                Some(PeerReply::Ok) if below.contains(&node) => acks += 1,
-                Some(PeerReply::Ok) => reason = Some(format!("{}: its clock could not be read", self.name(node))),
-                Some(other) => reason = Some(format!("{}: {}", self.name(node), super::answers::refusal(&other))),
-                None => reason = Some(format!("{} does not answer", self.name(node))),
-            }
+        let FlushAnswers { acks, reason } = self.spread_flush(version, &others, &below).await;
+        if acks < needed {
+            return Err(QuorumError::Indeterminate { acks, needed, reason });
         }
-        match acks >= needed {
-            true => Ok(()),
-            false => Err(QuorumError::Indeterminate { acks, needed, reason }),
-        }
+        self.conclude_flush(version, &others);
+        Ok(())
     }
 
-    /// Reads the clocks of `others` and this node's own, and names those that a version drawn now is above.
-    ///
-    /// A node that is still syncing is not among them: it may have forgotten a write that it made up a quorum for,
-    /// and with it how late that was.
+    /// Has all nodes take the mark `version`; those in `below` count.
+    async fn spread_flush(&self, version: Version, others: &[NodeIndex], below: &[NodeIndex]) -> FlushAnswers {
+        let asked = self.ask_each(&PeerRequest::Flush { version, is_decided: false }, others);
+        let here = self.replica.flush(self.replica.index, version, self.replica.wall.now());
+        let mut answers = FlushAnswers::default();
+        answers.take(here, self.name(self.replica.index), below.contains(&self.replica.index));
+        for (node, exchange) in asked {
+            match exchange.await.replies.into_iter().next() {
+                Some(reply) => answers.take(reply, self.name(node), below.contains(&node)),
+                None => answers.reason = Some(format!("{} does not answer", self.name(node))),
+            }
+        }
+        answers
+    }
+
+    /// Tells all nodes that the mark is decided. Whom that does not reach learns it from the others.
+    fn conclude_flush(&self, version: Version, others: &[NodeIndex]) {
+        drop(self.replica.flush_decided(version, self.replica.wall.now()));
+        drop(self.ask_each(&PeerRequest::Flush { version, is_decided: true }, others));
+    }
+
+    /// Reads the clocks of `others` and this node's own, and names those that a version drawn now is above. They promise nothing to
+    /// updates until that version comes.
     async fn nodes_to_stamp_above(&self, others: &[NodeIndex]) -> Vec<NodeIndex> {
         let mut below = Vec::with_capacity(others.len() + 1);
-        if self.replica.syncing.count() == 0 || is_on(Mutation::SyncingCountsForFlush) {
+        if self.replica.hold(self.replica.index, self.replica.wall.now()).is_ok() {
             below.push(self.replica.index);
         }
         if is_on(Mutation::FlushByOwnClock) {
             below.extend_from_slice(others);
             return below;
         }
-        for (node, answer) in self.ask_all(&PeerRequest::Clock, others).await {
+        for (node, answer) in self.ask_all(&PeerRequest::Hold, others).await {
             if let Some(PeerReply::Integer(reading)) = answer
                 && self.replica.clock.observe(Hlc(reading), self.replica.wall.now()).is_ok()
             {
@@ -119,20 +150,22 @@ impl ConsistentHashingKvStore {
         request: &PeerRequest<'_>,
         nodes: &[NodeIndex],
     ) -> BTreeMap<NodeIndex, Option<PeerReply>> {
-        let exchanges: Vec<_> = nodes
-            .iter()
-            .filter(|&&node| node != self.replica.index)
-            .map(|&node| {
-                let mut batch = RequestBatch::default();
-                batch.push(request);
-                (node, self.peers.exchange(node, batch))
-            })
-            .collect();
         let mut answers = BTreeMap::new();
-        for (node, exchange) in exchanges {
+        for (node, exchange) in self.ask_each(request, nodes) {
             answers.insert(node, exchange.await.replies.into_iter().next());
         }
         answers
+    }
+
+    /// Sends these nodes the same. This node itself is passed over.
+    fn ask_each(&self, request: &PeerRequest<'_>, nodes: &[NodeIndex]) -> Vec<(NodeIndex, Exchange)> {
+        let others = nodes.iter().filter(|&&node| node != self.replica.index);
+        let ask = |&node: &NodeIndex| {
+            let mut batch = RequestBatch::default();
+            batch.push(request);
+            (node, self.peers.exchange(node, batch))
+        };
+        others.map(ask).collect()
     }
 
     /// Nodes that count for all their slots, as far as is known here, less those in `failed`.

@@ -161,10 +161,10 @@ async fn in_time<T>(answer: impl Future<Output = T>, deadline: Option<Instant>) 
 
 /// Takes note of what a node shows of the slots at `kept`.
 fn note(shown: &mut [Vec<Shown>], kept: &[usize], reply: PeerReply) {
-    let PeerReply::Digests { flush_mark, digests } = reply else { return };
+    let PeerReply::Digests { flush_marks, digests } = reply else { return };
     for (&index, digest) in kept.iter().zip(digests) {
         if digest.certainty != Certainty::Syncing {
-            shown[index].push((flush_mark, digest.sum));
+            shown[index].push((flush_marks.begun, digest.sum));
         }
     }
 }

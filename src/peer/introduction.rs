@@ -10,9 +10,10 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-use super::message::{bulk_number, parse_number, parse_start, shown};
+use super::message::{bulk_number, bulk_version, parse_number, parse_start, shown};
 use super::{CatchUp, LocalNode};
 use crate::codec::reply;
+use crate::flush::FlushMarks;
 use crate::ring::{NodeId, NodeIndex};
 use crate::version::{StartNumber, Version};
 
@@ -29,7 +30,7 @@ const FIELDS_MAX: usize = 256;
 pub(super) const REFUSAL_CODE: &str = "NOPERM";
 
 /// What a node says of itself when it dials: `RHELLO protocol n cluster name node id start n fingerprint hex
-/// state blank|syncing|caught-up flushed version [secret s] [setting.name value ..]`. Unknown words are passed over.
+/// state blank|syncing|caught-up flushed version decided version [secret s] [setting.name value ..]`. Unknown words are passed over.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Introduction {
     /// The cluster's name.
@@ -46,8 +47,8 @@ pub struct Introduction {
     pub start: StartNumber,
     /// How far the sender has come in catching up.
     pub catch_up: CatchUp,
-    /// The newest FLUSHALL that the sender knows of; the default version if none.
-    pub flush_mark: Version,
+    /// The flushes that the sender knows of.
+    pub flush_marks: FlushMarks,
     /// The cluster's secret, if one is configured.
     pub secret: Option<Vec<u8>>,
 }
@@ -200,7 +201,7 @@ pub fn answer_introduction(
 impl Introduction {
     /// Appends the introduction as a command to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let fields = 7 + usize::from(self.secret.is_some()) + self.settings.len();
+        let fields = 8 + usize::from(self.secret.is_some()) + self.settings.len();
         reply::array(out, 1 + 2 * fields);
         reply::bulk(out, INTRODUCTION_COMMAND.as_bytes());
         reply::bulk(out, b"protocol");
@@ -216,7 +217,9 @@ impl Introduction {
         reply::bulk(out, b"state");
         reply::bulk(out, self.catch_up.word().as_bytes());
         reply::bulk(out, b"flushed");
-        reply::bulk(out, self.flush_mark.to_string().as_bytes());
+        bulk_version(self.flush_marks.begun, out);
+        reply::bulk(out, b"decided");
+        bulk_version(self.flush_marks.decided, out);
         if let Some(secret) = &self.secret {
             reply::bulk(out, b"secret");
             reply::bulk(out, secret);
@@ -249,7 +252,10 @@ impl Introduction {
             start: parse_start(needed("start")?).ok_or_else(|| malformed("start"))?,
             fingerprint: parse_fingerprint(needed("fingerprint")?)?,
             catch_up: CatchUp::parse(needed("state")?).ok_or_else(|| malformed("state"))?,
-            flush_mark: Version::parse(needed("flushed")?).ok_or_else(|| malformed("flushed"))?,
+            flush_marks: FlushMarks {
+                begun: Version::parse(needed("flushed")?).ok_or_else(|| malformed("flushed"))?,
+                decided: Version::parse(needed("decided")?).ok_or_else(|| malformed("decided"))?,
+            },
             secret: field("secret").map(|[_, secret]| secret.to_vec()),
             settings: parse_settings(pairs)?,
         })
@@ -270,7 +276,7 @@ impl fmt::Debug for Introduction {
             .field("settings", &self.settings)
             .field("start", &self.start)
             .field("catch_up", &self.catch_up)
-            .field("flush_mark", &self.flush_mark)
+            .field("flush_marks", &self.flush_marks)
             .field("secret", &self.secret.as_ref().map(|_| "(hidden)"))
             .finish()
     }
@@ -324,9 +330,10 @@ mod tests {
             secret in any::<Option<Vec<u8>>>(),
         ) {
             let (node, start) = (NodeId::from(node.as_str()), StartNumber::new(start));
-            let flush_mark = Version::new(crate::version::Hlc(3), NodeIndex(1), start);
+            let mark = |hlc| Version::new(crate::version::Hlc(hlc), NodeIndex(1), start);
+            let flush_marks = FlushMarks { begun: mark(3), decided: mark(2) };
             let sent =
-                Introduction { cluster, node, protocol_version, fingerprint, settings, start, catch_up: CatchUp::Partial, flush_mark, secret };
+                Introduction { cluster, node, protocol_version, fingerprint, settings, start, catch_up: CatchUp::Partial, flush_marks, secret };
             let mut bytes = Vec::new();
             sent.encode(&mut bytes);
             prop_assert_eq!(parse(&bytes), Ok(sent));

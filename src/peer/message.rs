@@ -90,18 +90,23 @@ pub enum PeerRequest<'a> {
         /// The slots.
         slots: Vec<Slot>,
     },
-    /// FLUSHALL reads the receiver's hybrid clock, to stamp its mark above it: `RCLOCK`.
+    /// The receiver's hybrid clock is asked for: `RCLOCK`.
     Clock,
+    /// FLUSHALL reads the receiver's hybrid clock, to stamp its mark above it, and until that comes the receiver promises
+    /// nothing to updates: `RCLOCK HOLD`.
+    Hold,
     /// A node that catches up asks for the time above which the receiver has promised nothing: `RCLOCK PROMISES`.
     Promises,
     /// A link measures the receiver's wall clock, and sees that it is alive: `RBEAT`.
     Beat,
     /// For an update: see [`UpdateRequest`].
     Update(UpdateRequest<'a>),
-    /// FLUSHALL: drop every record older than `version` and refuse it later: `RFLUSH version`.
+    /// FLUSHALL: drop every record older than `version` and refuse it later: `RFLUSH version [DECIDED]`.
     Flush {
         /// The mark. Repeating one, or sending a lower one, changes nothing.
         version: Version,
+        /// Whether it is known to be decided: see [`FlushMarks`](crate::flush::FlushMarks).
+        is_decided: bool,
     },
 }
 
@@ -133,6 +138,8 @@ const NAMES: [&str; 22] = [
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
 /// The longest of [`NAMES`].
 const NAME_BYTES_MAX: usize = 8;
+/// After the mark of a flush that is decided.
+const DECIDED: &[u8] = b"DECIDED";
 /// In place of an expiry that a record does not have.
 pub(super) const NO_EXPIRY: &[u8] = b"-";
 /// How much of a wrong argument an error shows.
@@ -186,12 +193,17 @@ impl<'a> PeerRequest<'a> {
             Self::Pick { draws, nodes } => scan::encode_pick(*draws, nodes, out),
             Self::Sums { slots } => scan::encode_sums(slots, out),
             Self::Clock => out.extend_from_slice(b"*1\r\n$6\r\nRCLOCK\r\n"),
+            Self::Hold => out.extend_from_slice(b"*2\r\n$6\r\nRCLOCK\r\n$4\r\nHOLD\r\n"),
             Self::Promises => out.extend_from_slice(b"*2\r\n$6\r\nRCLOCK\r\n$8\r\nPROMISES\r\n"),
             Self::Beat => out.extend_from_slice(b"*1\r\n$5\r\nRBEAT\r\n"),
             Self::Update(request) => request.encode(out),
-            Self::Flush { version } => {
-                out.extend_from_slice(b"*2\r\n$6\r\nRFLUSH\r\n");
+            Self::Flush { version, is_decided } => {
+                reply::array(out, 2 + usize::from(*is_decided));
+                reply::bulk(out, b"RFLUSH");
                 bulk_version(*version, out);
+                if *is_decided {
+                    reply::bulk(out, DECIDED);
+                }
             }
         }
     }
@@ -234,9 +246,11 @@ impl<'a> PeerRequest<'a> {
             (b"RDIGEST", [b"group", number]) => Ok(Self::Digest(DigestScope::Group(parse_group(number)?))),
             (b"RCOUNT", [alive]) => Ok(Self::Count { alive: scan::parse_nodes(alive)? }),
             (b"RCLOCK", []) => Ok(Self::Clock),
+            (b"RCLOCK", [b"HOLD"]) => Ok(Self::Hold),
             (b"RCLOCK", [b"PROMISES"]) => Ok(Self::Promises),
             (b"RBEAT", []) => Ok(Self::Beat),
-            (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)? }),
+            (b"RFLUSH", [version]) => Ok(Self::Flush { version: parse_version(version)?, is_decided: false }),
+            (b"RFLUSH", [version, DECIDED]) => Ok(Self::Flush { version: parse_version(version)?, is_decided: true }),
             (b"RSCAN", args) => ScanQuestion::parse(args).unwrap_or_else(|| Err(wrong_arguments(name))).map(Self::Scan),
             (b"RPICK", [slot, key, nodes]) => scan::parse_pick([slot, key], nodes),
             (b"RSUMS", [slots]) => Ok(Self::Sums { slots: scan::parse_slots(slots)? }),

@@ -53,10 +53,11 @@ fn request(parts: &Parts) -> PeerRequest<'_> {
             node => DigestScope::Group((node % 128) as u8),
         }),
         6 => PeerRequest::Count { alive: parts.numbers.iter().copied().map(NodeIndex).collect() },
+        7 if version.hlc().0.is_multiple_of(3) => PeerRequest::Hold,
         7 if version.hlc().0.is_multiple_of(2) => PeerRequest::Promises,
         7 => PeerRequest::Clock,
         9 => PeerRequest::Beat,
-        10 => PeerRequest::Flush { version },
+        10 => PeerRequest::Flush { version, is_decided: version.hlc().0.is_multiple_of(2) },
         _ => PeerRequest::Update(update(parts)),
     }
 }

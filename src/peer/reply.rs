@@ -10,6 +10,7 @@ use super::message::{
 };
 use super::{Digest, ScanAnswer, scan};
 use crate::codec::{Protocol, ReplyFrame, reply};
+use crate::flush::FlushMarks;
 use crate::time::UnixMs;
 use crate::version::{VERSION_TEXT_BYTES, Version};
 
@@ -56,10 +57,10 @@ pub enum PeerReply {
         /// Where the next page begins; `None` if this is the last one.
         next: Option<u32>,
     },
-    /// Digests in the order of the slots or groups: an array of `DIGESTS`, the flush mark, and those. To RDIGEST and RSUMS.
+    /// Digests in the order of the slots or groups: an array of `DIGESTS`, the flush marks, and those. To RDIGEST and RSUMS.
     Digests {
-        /// The newest FLUSHALL that the receiver knows of: who has missed it must not take what it dropped for lacking.
-        flush_mark: Version,
+        /// The flushes that the receiver knows of: who has missed one must not take what it dropped for lacking.
+        flush_marks: FlushMarks,
         /// What it holds.
         digests: Vec<Digest>,
     },
@@ -121,10 +122,11 @@ impl PeerReply {
                 Self::encode_record(record.version, record.expires_at, record.value.as_deref(), out);
             }
             Self::Keys { records, next } => encode_keys(records, *next, out),
-            Self::Digests { flush_mark, digests } => {
-                reply::array(out, digests.len() + 2);
+            Self::Digests { flush_marks, digests } => {
+                reply::array(out, digests.len() + 3);
                 reply::bulk(out, DIGESTS);
-                bulk_version(*flush_mark, out);
+                bulk_version(flush_marks.begun, out);
+                bulk_version(flush_marks.decided, out);
                 for digest in digests {
                     digest.encode(out);
                 }
@@ -239,7 +241,7 @@ fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
         [head, next, rest @ ..] if head == KEYS => keys_of(next, rest),
         [head, lines @ ..] if head == EACH => each_of(lines),
         [head, rest @ ..] if head == scan::SCAN => ScanAnswer::parse(rest).map(PeerReply::Scan),
-        [head, flush_mark, rest @ ..] if head == DIGESTS => digests_of(flush_mark, rest),
+        [head, begun, decided, rest @ ..] if head == DIGESTS => digests_of(begun, decided, rest),
         [version] => record_of(version, NO_EXPIRY, None),
         [version, expiry, value] => record_of(version, expiry, Some(value.clone())),
         _ => None,
@@ -259,9 +261,10 @@ fn keys_of(next: &[u8], parts: &[Bytes]) -> Option<PeerReply> {
     Some(PeerReply::Keys { records: pairs.iter().map(listed).collect::<Option<_>>()?, next })
 }
 
-fn digests_of(flush_mark: &[u8], parts: &[Bytes]) -> Option<PeerReply> {
+fn digests_of(begun: &[u8], decided: &[u8], parts: &[Bytes]) -> Option<PeerReply> {
     let digests = parts.iter().map(Digest::parse).collect::<Option<_>>()?;
-    Some(PeerReply::Digests { flush_mark: Version::parse(flush_mark)?, digests })
+    let flush_marks = FlushMarks { begun: Version::parse(begun)?, decided: Version::parse(decided)? };
+    Some(PeerReply::Digests { flush_marks, digests })
 }
 
 fn record_of(version: &[u8], expiry: &[u8], value: Option<Bytes>) -> Option<PeerReply> {
@@ -322,8 +325,11 @@ mod tests {
             records().prop_map(PeerReply::Record),
             (prop::collection::vec(listed(), 0..9), any::<Option<u32>>())
                 .prop_map(|(records, next)| PeerReply::Keys { records, next }),
-            (versions(), prop::collection::vec(digests(), 0..9))
-                .prop_map(|(flush_mark, digests)| PeerReply::Digests { flush_mark, digests }),
+            ([versions(), versions()], prop::collection::vec(digests(), 0..9)).prop_map(
+                |([begun, decided], digests)| {
+                    PeerReply::Digests { flush_marks: FlushMarks { begun, decided }, digests }
+                }
+            ),
             any::<u64>().prop_map(PeerReply::Integer),
             prop::collection::vec(versions().prop_map(PeerReply::Stale), 0..5).prop_map(|mut replies| {
                 replies.extend([PeerReply::Ok, PeerReply::Drift("far".into()), PeerReply::Syncing]);

@@ -6,6 +6,7 @@ use tokio_util::codec::Decoder;
 
 use super::{CatchUp, Introduction, PROTOCOL_VERSION};
 use crate::codec::{DecodeLimits, ReplyDecoder, ReplyFrame, RequestDecoder, Requests};
+use crate::flush::FlushMarks;
 use crate::ring::{NodeId, NodeIndex};
 use crate::version::{Hlc, StartNumber, Version};
 
@@ -43,7 +44,7 @@ pub(super) fn introduction(node: &str) -> Introduction {
         settings: vec![("replicas".into(), "3".into()), ("virtual_nodes".into(), "256".into())],
         start: StartNumber::new(1),
         catch_up: CatchUp::Complete,
-        flush_mark: Version::default(),
+        flush_marks: FlushMarks::default(),
         secret: Some(b"swordfish".to_vec()),
     }
 }

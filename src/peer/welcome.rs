@@ -9,6 +9,7 @@ use super::introduction::{REFUSAL_CODE, malformed};
 use super::message::{bulk_number, bulk_version, parse_number, parse_start};
 use super::{CatchUp, IntroductionError};
 use crate::codec::{ReplyFrame, reply};
+use crate::flush::FlushMarks;
 use crate::ring::NodeId;
 use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber, Version};
@@ -32,14 +33,14 @@ pub struct Welcome {
     pub wall: UnixMs,
     /// How far the answering node has come in catching up.
     pub catch_up: CatchUp,
-    /// The newest FLUSHALL that the answering node knows of; the default version if none.
-    pub flush_mark: Version,
+    /// The flushes that the answering node knows of.
+    pub flush_marks: FlushMarks,
 }
 
 impl Welcome {
     /// Appends the reply's frame to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        reply::array(out, 8);
+        reply::array(out, 9);
         reply::bulk(out, WELCOME);
         reply::bulk(out, self.node.as_str().as_bytes());
         bulk_number(self.start.get(), out);
@@ -47,7 +48,8 @@ impl Welcome {
         bulk_number(self.clock.0, out);
         bulk_number(self.wall.0, out);
         reply::bulk(out, self.catch_up.word().as_bytes());
-        bulk_version(self.flush_mark, out);
+        bulk_version(self.flush_marks.begun, out);
+        bulk_version(self.flush_marks.decided, out);
     }
 
     /// Reads the reply to an introduction from its frame.
@@ -66,7 +68,7 @@ impl Welcome {
     }
 
     fn from_parts(parts: &[Bytes]) -> Option<Self> {
-        let [head, node, start, remembered, clock, wall, catch_up, flush_mark] = parts else { return None };
+        let [head, node, start, remembered, clock, wall, catch_up, begun, decided] = parts else { return None };
         if head != WELCOME {
             return None;
         }
@@ -77,7 +79,7 @@ impl Welcome {
             clock: Hlc(parse_number(clock)?),
             wall: UnixMs(parse_number(wall)?),
             catch_up: CatchUp::parse(catch_up)?,
-            flush_mark: Version::parse(flush_mark)?,
+            flush_marks: FlushMarks { begun: Version::parse(begun)?, decided: Version::parse(decided)? },
         })
     }
 }
@@ -102,7 +104,7 @@ mod tests {
             node in ".*",
             numbers in any::<[u64; 4]>(),
             catch_up in 0_usize..3,
-            flush_mark in versions(),
+            marks in [versions(), versions()],
         ) {
             let sent = Welcome {
                 node: NodeId::from(node.as_str()),
@@ -111,7 +113,7 @@ mod tests {
                 clock: Hlc(numbers[2]),
                 wall: UnixMs(numbers[3]),
                 catch_up: [CatchUp::Blank, CatchUp::Partial, CatchUp::Complete][catch_up],
-                flush_mark,
+                flush_marks: FlushMarks { begun: marks[0], decided: marks[1] },
             };
             let mut bytes = Vec::new();
             sent.encode(&mut bytes);

@@ -218,8 +218,8 @@ impl Comparing {
             return None;
         }
         let digests = |(&scope, reply)| match reply {
-            PeerReply::Digests { flush_mark, digests } => {
-                self.replica.learn_flush(flush_mark, self.replica.wall.now());
+            PeerReply::Digests { flush_marks, digests } => {
+                self.replica.learn_flushes(flush_marks, self.replica.wall.now());
                 (digests.len() == self.count(node, scope)).then_some(digests)
             }
             _ => None,

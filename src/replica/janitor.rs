@@ -23,6 +23,7 @@ pub async fn run(replica: Arc<Replica>) {
     loop {
         rounds.tick().await;
         replica.store.sweep(replica.wall.now());
+        replica.settle_flushed();
         from = expire(&replica, from).await;
     }
 }

@@ -11,6 +11,7 @@ mod catch_up;
 pub mod convergence;
 mod drift_alarm;
 mod fetch;
+mod flush;
 pub mod hints;
 pub mod janitor;
 mod node;
@@ -45,14 +46,12 @@ pub(crate) use hints::Copies;
 pub use hints::{HintStatus, Hints};
 pub use progress::SyncProgress;
 
+use flush::FlushHolds;
 use progress::SyncMeter;
 use shared::SharedSlots;
 
 /// Bytes of bookkeeping for open records above which the oldest are closed early: about half a million small writes.
 const OPEN_BYTES_MAX: usize = 256 << 20;
-
-/// So many flushed records are freed on the spot.
-const DEBRIS_FREED_AT_ONCE: usize = 1000;
 
 /// What this node knows of one peer, from introductions and marks.
 #[derive(Debug, Default)]
@@ -96,6 +95,8 @@ pub struct Replica {
     pub hints: Hints,
     /// Updates that peers want to have carried out here, and those of this node that are carried out elsewhere.
     pub calls: Calls,
+    /// Flushes whose marks are about to come.
+    holds: FlushHolds,
     /// Woken whenever a peer was introduced or left, and when this node has caught up.
     pub changed: Notify,
     /// The start number that new versions bear. Raised when a peer remembers a higher one of an earlier run.
@@ -133,6 +134,7 @@ impl Replica {
             convergence: Convergence::default(),
             hints: Hints::new(config.nodes.len()),
             calls: Calls::new(start),
+            holds: FlushHolds::default(),
             changed: Notify::new(),
             start: AtomicU64::new(start.get()),
             lowest_open: AtomicU64::new(0),
@@ -227,19 +229,19 @@ impl Replica {
             }
             PeerRequest::Keys { slot, from } => self.keys(slot, from, now).encode(out),
             PeerRequest::Digest(scope) => {
-                let (flush_mark, digests) = (self.store.flush_mark(), self.digests(from, scope, now));
-                PeerReply::Digests { flush_mark, digests }.encode(out);
+                let (flush_marks, digests) = (self.store.flush_marks(), self.digests(from, scope, now));
+                PeerReply::Digests { flush_marks, digests }.encode(out);
             }
             PeerRequest::Count { alive } => PeerReply::Integer(self.count_keys(&alive)).encode(out),
             PeerRequest::Scan(question) => self.scan(&question, now).encode(out),
             PeerRequest::Pick { draws, nodes } => self.pick_for_peer(draws, &nodes, now).encode(out),
             PeerRequest::Sums { slots } => self.sums(&slots, now).encode(out),
-            PeerRequest::Clock if self.syncing.count() > 0 && !is_on(Mutation::SyncingCountsForFlush) => {
-                PeerReply::Syncing.encode(out);
-            }
+            PeerRequest::Clock if self.syncing.count() > 0 => PeerReply::Syncing.encode(out),
             PeerRequest::Clock | PeerRequest::Promises => PeerReply::Integer(self.clock.last().0).encode(out),
             PeerRequest::Beat => PeerReply::Integer(now.0).encode(out),
-            PeerRequest::Flush { version } => self.flush(version, now).encode(out),
+            PeerRequest::Hold => self.hold_for_peer(from, now).encode(out),
+            PeerRequest::Flush { version, is_decided: false } => self.flush(from, version, now).encode(out),
+            PeerRequest::Flush { version, is_decided: true } => self.flush_decided(version, now).encode(out),
             PeerRequest::Update(request) => self.serve_update(from, request, now, out),
         }
     }
@@ -375,31 +377,6 @@ impl Replica {
         let listed =
             |Listed { key, version, is_gone, value_bytes }| ListedRecord { key, version, is_gone, value_bytes };
         PeerReply::Keys { records: records.into_iter().map(listed).collect(), next }
-    }
-
-    pub(crate) fn flush(&self, version: Version, now: UnixMs) -> PeerReply {
-        if let Err(drift) = self.clock.observe(version.hlc(), now) {
-            return PeerReply::Drift(drift.to_string());
-        }
-        let debris = self.store.flush(version);
-        self.hints.drop_older_than(version);
-        // Freeing millions of records takes a while: not on the way of requests.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if debris.records() > DEBRIS_FREED_AT_ONCE => {
-                drop(runtime.spawn_blocking(move || drop(debris)));
-            }
-            Ok(_) | Err(_) => drop(debris),
-        }
-        PeerReply::Ok
-    }
-
-    /// Catches up on a FLUSHALL that this node has missed.
-    fn learn_flush(&self, mark: Version, now: UnixMs) {
-        if mark > self.store.flush_mark()
-            && let PeerReply::Drift(drift) = self.flush(mark, now)
-        {
-            tracing::warn!(%drift, "cannot catch up on a FLUSHALL");
-        }
     }
 
     fn note_catch_up(&self, peer: NodeIndex, state: CatchUp) {

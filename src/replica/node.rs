@@ -24,7 +24,7 @@ impl LocalNode for Replica {
             settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             start: self.start(),
             catch_up: self.syncing.state(),
-            flush_mark: self.store.flush_mark(),
+            flush_marks: self.store.flush_marks(),
             secret: self.config.secret.as_ref().map(|secret| secret.reveal().as_bytes().to_vec()),
         }
     }
@@ -44,7 +44,7 @@ impl LocalNode for Replica {
             return Err(IntroductionError::StartTooLate(theirs.node.clone()));
         }
         let remembered = self.peers[peer.as_usize()].start.fetch_max(theirs.start.get(), Ordering::AcqRel);
-        self.learn_flush(theirs.flush_mark, now);
+        self.learn_flushes(theirs.flush_marks, now);
         if theirs.start.get() >= remembered {
             self.note_catch_up(peer, theirs.catch_up);
         }
@@ -57,7 +57,7 @@ impl LocalNode for Replica {
             clock: self.clock.last(),
             wall: now,
             catch_up: self.syncing.state(),
-            flush_mark: self.store.flush_mark(),
+            flush_marks: self.store.flush_marks(),
         };
         Ok((peer, welcome))
     }
@@ -87,7 +87,7 @@ impl LocalNode for Replica {
         if let Err(drift) = self.clock.observe(welcome.clock, now) {
             tracing::warn!(peer = %welcome.node, %drift, "the peer's clock is too far ahead; its writes are refused");
         }
-        self.learn_flush(welcome.flush_mark, now);
+        self.learn_flushes(welcome.flush_marks, now);
         self.note_catch_up(peer, welcome.catch_up);
         Ok(())
     }

@@ -66,8 +66,8 @@ impl Replica {
 
     /// What this node shows of some slots of its own.
     pub(crate) fn sums(&self, slots: &[Slot], now: UnixMs) -> PeerReply {
-        let flush_mark = self.store.flush_mark();
-        PeerReply::Digests { flush_mark, digests: slots.iter().map(|&slot| self.digest(slot, now)).collect() }
+        let flush_marks = self.store.flush_marks();
+        PeerReply::Digests { flush_marks, digests: slots.iter().map(|&slot| self.digest(slot, now)).collect() }
     }
 
     /// The digest of one slot; one that is still syncing has none.

@@ -43,6 +43,7 @@ impl Replica {
         }
         // The clock goes first: what is stamped here from now on is above what is promised.
         self.admit(ballot, None, now)?;
+        self.promises_now(now)?;
         match self.store.prepare(slot, key, ballot, now, f) {
             Prepared::Shows(shown) => Ok(shown),
             Prepared::Promised(larger) => Err(PeerReply::Promised(larger)),

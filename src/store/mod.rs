@@ -20,6 +20,7 @@ mod digest;
 mod dirty;
 mod edit;
 mod expiries;
+mod flush;
 mod open;
 mod outcome;
 mod pending;
@@ -53,6 +54,7 @@ pub use counts::StoreCounts;
 pub use digest::{Listed, Page, SlotDigest};
 pub use edit::SlotEditor;
 pub use expiries::Expiries;
+pub use flush::Flushed;
 pub use outcome::{Accepted, Copied, Lookup, Prepared, Prior, Reverted, Written};
 pub use record::{LARGE_BYTES, Record};
 pub use scan::{RECORDS_PER_CALL, ScanPage, ScanRest, ScannedKey};
@@ -64,6 +66,7 @@ use closing::Closing;
 use copy::Origin;
 use decide::{Context, Decider};
 use dirty::DirtySlots;
+use flush::Flushes;
 use promise::Promises;
 use record::Content;
 use slot_table::{HashedKey, SlotTable};
@@ -106,8 +109,7 @@ pub struct LocalKvStore {
     promises: Promises,
     decider: Decider,
     hash_state: RandomState,
-    /// The highest mark of any flush that has begun; each slot has its own copy of those that reached it.
-    flush_mark: Mutex<Version>,
+    flushes: Flushes,
     /// The sum of what is pending over all slots.
     open_bytes: AtomicUsize,
     open_bytes_max: usize,
@@ -126,7 +128,7 @@ impl LocalKvStore {
             promises: Promises::new(),
             decider: Decider::new(options.replicated, options.nodes, options.open_ttl_ms),
             hash_state: RandomState::default(),
-            flush_mark: Mutex::default(),
+            flushes: Flushes::default(),
             open_bytes: AtomicUsize::new(0),
             open_bytes_max: options.open_bytes_max,
             closed_early: AtomicU64::new(0),
@@ -276,29 +278,6 @@ impl LocalKvStore {
         self.closing.passed(node, start, lowest_open, |slot| {
             self.change(slot, now, |table, context| table.pending.hand_on(context));
         });
-    }
-
-    /// Drops everything up to `version`, open or not, and refuses it from now on. When this returns no slot shows
-    /// anything older. The freed memory comes back, to be dropped where nobody waits for it.
-    pub fn flush(&self, version: Version) -> Debris {
-        {
-            let mut flush_mark = self.flush_mark.lock();
-            *flush_mark = version.max(*flush_mark);
-        }
-        let mut debris = Debris::default();
-        for slot in &self.slots {
-            let mut table = slot.lock();
-            let pending_before = table.pending.bytes();
-            table.flush(version, &self.hash_state, &mut debris);
-            self.open_bytes.fetch_sub(pending_before - table.pending.bytes(), Ordering::Relaxed);
-        }
-        debris
-    }
-
-    /// The highest mark of any flush, or the default version.
-    #[must_use]
-    pub fn flush_mark(&self) -> Version {
-        *self.flush_mark.lock()
     }
 
     /// The version of the record that a key shows, if any. Being compared does not count as being read.

@@ -62,7 +62,9 @@ struct Promise {
 pub(super) struct Promises {
     shards: Box<[Mutex<FnvHashMap<u64, Promise>>]>,
     count: AtomicUsize,
-    /// By slot, the time of the largest ballot that was promised there and came to nothing.
+    /// By slot, the time of the largest ballot that was ever promised there.
+    promised: Box<[AtomicU64]>,
+    /// By slot, the time of the largest of those that came to nothing.
     floors: Box<[AtomicU64]>,
     /// The floor of all slots: what an earlier run of this node may have promised.
     floor_of_all: AtomicU64,
@@ -72,10 +74,12 @@ pub(super) struct Promises {
 
 impl Promises {
     pub(super) fn new() -> Self {
+        let by_slot = || (0..SLOT_COUNT).map(|_| AtomicU64::new(0)).collect();
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             count: AtomicUsize::new(0),
-            floors: (0..SLOT_COUNT).map(|_| AtomicU64::new(0)).collect(),
+            promised: by_slot(),
+            floors: by_slot(),
             floor_of_all: AtomicU64::new(0),
             highest: AtomicU64::new(0),
         }
@@ -109,11 +113,22 @@ impl Promises {
 
     /// Refuses, from now on, what is fresh in a slot and not above `ballot`.
     pub(super) fn raise_floor(&self, slot: Slot, ballot: Version) {
-        self.highest.fetch_max(ballot.hlc().0, Ordering::AcqRel);
+        self.raise_promised(slot, ballot);
         self.floors[slot.as_usize()].fetch_max(ballot.hlc().0, Ordering::AcqRel);
     }
 
-    /// The same for all slots.
+    fn raise_promised(&self, slot: Slot, ballot: Version) {
+        self.highest.fetch_max(ballot.hlc().0, Ordering::AcqRel);
+        self.promised[slot.as_usize()].fetch_max(ballot.hlc().0, Ordering::AcqRel);
+    }
+
+    /// The time of the largest ballot that was ever promised in a slot, if `mark` is not above it.
+    pub(super) fn promised_above(&self, slot: Slot, mark: Version) -> Option<Hlc> {
+        let promised = Hlc(self.promised[slot.as_usize()].load(Ordering::Acquire));
+        (promised >= mark.hlc() && promised > Hlc::default()).then_some(promised)
+    }
+
+    /// Refuses, from now on, what is fresh in any slot and not above `floor`.
     fn raise_all_floors(&self, floor: Hlc) {
         self.highest.fetch_max(floor.0, Ordering::AcqRel);
         self.floor_of_all.fetch_max(floor.0, Ordering::AcqRel);
@@ -142,7 +157,7 @@ impl Promises {
                 return false;
             }
         }
-        self.highest.fetch_max(promise.ballot.hlc().0, Ordering::AcqRel);
+        self.raise_promised(promise.slot, promise.ballot);
         let is_new = shard.insert(hash, promise).is_none();
         self.count.fetch_add(usize::from(is_new), Ordering::Relaxed);
         true

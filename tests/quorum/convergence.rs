@@ -266,8 +266,8 @@ async fn a_replica_that_missed_a_flush_learns_of_it() {
     let keys = keys(20);
     set_all(&cluster, 0, &keys, "v").await;
     let version = version_of(&cluster, 0);
-    cluster.hand(0, 0, PeerRequest::Flush { version });
-    cluster.hand(0, 1, PeerRequest::Flush { version });
+    cluster.hand(0, 0, PeerRequest::Flush { version, is_decided: false });
+    cluster.hand(0, 1, PeerRequest::Flush { version, is_decided: false });
 
     until_equal(&cluster, &keys).await;
 

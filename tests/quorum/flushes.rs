@@ -1,5 +1,8 @@
 //! FLUSHALL, also past nodes that were away.
 
+use ringkv::peer::UpdateRequest;
+use ringkv::version::Hlc;
+
 use super::*;
 
 /// Node 2 is away during a FLUSHALL. Nothing older may come back with it, not even for the first read.
@@ -125,4 +128,112 @@ async fn a_write_that_was_read_before_a_flush_does_not_come_again_after_it() {
     assert_eq!(ask(&cluster, 0, 1, late.clone()), encoded(&PeerReply::Ok), "it took effect before the flush");
     assert!(ask(&cluster, 0, 2, late).starts_with(b"-STALE "), "it never was there");
     assert_eq!(cluster.get(0, "k").await, Reply::nil());
+}
+
+/// A version that node 0 could stamp so many milliseconds from now.
+fn version_in(cluster: &TestCluster, ms: u64) -> Version {
+    let now = version_of(cluster, 0);
+    Version::new(Hlc::first_of(UnixMs(now.hlc().wall().0 + ms)), now.node(), now.start())
+}
+
+fn prepare(key: &str, ballot: Version) -> PeerRequest<'_> {
+    PeerRequest::Update(UpdateRequest::Prepare { key: key.as_bytes(), ballot })
+}
+
+/// The update was prepared while the flush was on its way. It has seen the old value, so it must not outlive the flush.
+#[tokio::test(start_paused = true)]
+async fn a_flush_is_stamped_above_what_was_promised_to_updates() {
+    let cluster = three().start().await;
+    assert!(cluster.set(0, "k", "v").await.is_done());
+    cluster.pass(100).await;
+    let base = cluster.version_at(1, "k").unwrap();
+    let ballot = version_in(&cluster, 25);
+    for node in [1, 2] {
+        cluster.hand(0, node, prepare("k", ballot));
+    }
+
+    assert!(cluster.flush(0).await.is_done());
+
+    for node in [1, 2] {
+        assert!(cluster.node(node).replica().store.flush_mark() > ballot);
+        let accept = UpdateRequest::Accept { key: b"k", value: Some(b"v and more"), ballot, base, expires_at: None };
+        cluster.hand(0, node, PeerRequest::Update(accept));
+    }
+    for node in cluster.indices() {
+        assert_eq!(cluster.get(node, "k").await, Reply::nil());
+    }
+}
+
+/// Clients of all nodes count all the time.
+#[tokio::test(start_paused = true)]
+async fn a_flush_comes_through_between_updates() {
+    let cluster = three().start().await;
+    let counting = |node: usize| {
+        let cluster = &cluster;
+        async move {
+            let mut sure = 0;
+            for number in 0..600 {
+                let reply = cluster.update(node, &format!("INCR k{}", number % 20)).await;
+                sure += usize::from(matches!(reply, Reply::Value(_)));
+            }
+            sure
+        }
+    };
+    let flushing = async {
+        for _ in 0..20 {
+            cluster.pass(7).await;
+            assert!(cluster.flush(1).await.is_done());
+        }
+    };
+    let (first, second, third, ()) = tokio::join!(counting(0), counting(1), counting(2), flushing);
+    assert!(first + second + third > 1_000, "{first} {second} {third}");
+}
+
+/// Its coordinator died when 0 alone had the mark, and 1 and 2 had promised more to an update of one key. That key may be
+/// there or not, but everywhere.
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_nobody_finished_leaves_replicas_equal() {
+    let cluster = three().hint_bytes_max(0).start().await;
+    for number in 0..20 {
+        assert!(cluster.set(0, &format!("k{number}"), "v").await.is_done());
+    }
+    cluster.pass(3_000).await;
+    let mark = version_in(&cluster, 1);
+    for node in [1, 2] {
+        cluster.hand(0, node, prepare("k7", version_in(&cluster, 2)));
+    }
+    cluster.hand(0, 0, PeerRequest::Flush { version: mark, is_decided: false });
+
+    let shown = |cluster: &TestCluster, number| {
+        cluster.indices().map(|node| cluster.value_at(node, &format!("k{number}"))).collect::<Vec<_>>()
+    };
+    cluster
+        .until("all are equal", |cluster| {
+            (0..20).all(|number| shown(cluster, number).windows(2).all(|pair| pair[0] == pair[1]))
+        })
+        .await;
+
+    for number in (0..20).filter(|&number| number != 7) {
+        assert_eq!(shown(&cluster, number), [const { None }; 3], "k{number}");
+    }
+    assert!(cluster.age_ms() < 20_000, "{}", cluster.age_ms());
+    assert!(cluster.flush(2).await.is_done());
+    assert_eq!(shown(&cluster, 7), [const { None }; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decided_mark_is_taken_whatever_was_promised() {
+    let cluster = three().start().await;
+    assert!(cluster.set(0, "k", "v").await.is_done());
+    let (mark, ballot) = (version_in(&cluster, 1), version_in(&cluster, 2));
+    cluster.hand(0, 1, prepare("k", ballot));
+
+    let refused = ask(&cluster, 0, 1, PeerRequest::Flush { version: mark, is_decided: false });
+    assert!(refused.starts_with(b"-PROMISED"), "{}", refused.escape_ascii());
+    assert_eq!(cluster.value_at(1, "k").as_deref(), Some("v"));
+
+    let taken = ask(&cluster, 0, 1, PeerRequest::Flush { version: mark, is_decided: true });
+    assert_eq!(taken, encoded(&PeerReply::Ok));
+    assert_eq!(cluster.value_at(1, "k"), None);
+    assert_eq!(cluster.node(1).replica().store.flush_mark(), mark);
 }

@@ -187,8 +187,8 @@ async fn expired_and_flushed_keys_are_not_found() {
     set_each(&cluster, 0, &names("k", 100)).await;
     // The flush reaches 0 and 1 alone.
     let version = version_of(&cluster, 0);
-    cluster.hand(0, 0, PeerRequest::Flush { version });
-    cluster.hand(0, 1, PeerRequest::Flush { version });
+    cluster.hand(0, 0, PeerRequest::Flush { version, is_decided: false });
+    cluster.hand(0, 1, PeerRequest::Flush { version, is_decided: false });
     assert!(cluster.value_at(2, "k1").is_some());
     cluster.pass(10).await;
     set_each(&cluster, 1, &names("new", 10)).await;

@@ -28,6 +28,7 @@ fn themes_of(mutation: Mutation) -> &'static [&'static str] {
         Mutation::NoStartNumber => &["a coordinator that forgets"],
         Mutation::TombstonesByAge => &["deletes while somebody is away"],
         Mutation::HintsOutliveTombstones => &["hints of what was deleted"],
+        Mutation::FlushIgnoresPromises => &["updates and flushes that race"],
         Mutation::PromiseIsIgnored => &["updates and writes that race"],
         Mutation::PromiseIsForgotten => &["left where nobody can ask"],
     }

@@ -102,7 +102,7 @@ const TURNS: &[Event] = &[Troubles::turn_odd_one];
 const STRANDS: &[Event] = &[Troubles::strand];
 
 /// What a seed draws its theme from.
-pub(crate) static THEMES: [Theme; 16] = [
+pub(crate) static THEMES: [Theme; 17] = [
     Theme {
         name: "a bit of everything",
         shares: 1,
@@ -397,6 +397,24 @@ pub(crate) static THEMES: [Theme; 16] = [
         delays_ms: &[1, 10],
         hold_ups_ms: &[50],
         kinds: &[(90, FREEZES), (60, CRASHES), (60, ROLLS), (40, CUTS), (30, DELAYS)],
+        forgets_soon: false,
+        odd_one: OddOne::None,
+    },
+    Theme {
+        name: "updates and flushes that race",
+        shares: 1,
+        settings: &[(3, (3, 2, 2)), (5, (3, 2, 2)), (5, (5, 3, 3)), (3, (3, 3, 1)), (4, (4, 3, 2))],
+        skews_ms: &[1, 1_000, 5_000],
+        keys: 1..3,
+        clients: 3..8,
+        calls: 15..40,
+        hurries_ms: &[2, 20, 80],
+        mix: Mix { reads: 30, flushes: 12, pipelines: 2, brief: 0, deletes: 5, hang_ups: 5, swaps: 80 },
+        calms_ms: &[50, 200, 800],
+        pulses: 40,
+        delays_ms: &[1, 10, 60],
+        hold_ups_ms: &[50],
+        kinds: &[(70, DELAYS), (40, CUTS), (40, FREEZES), (30, CRASHES), (20, ROLLS), (20, FAULTS)],
         forgets_soon: false,
         odd_one: OddOne::None,
     },

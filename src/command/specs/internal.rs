@@ -122,7 +122,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .arguments(&[Argument::new("slots", ArgumentKind::String)]),
     command(CommandId::RClock, "rclock", -1, "Reads the hybrid clock.").flags(INTERNAL.and(Flags::FAST)),
     command(CommandId::RBeat, "rbeat", 1, "Reads the wall clock.").flags(INTERNAL.and(Flags::FAST)),
-    command(CommandId::RFlush, "rflush", 2, "Drops everything older than a version, now and later.")
+    command(CommandId::RFlush, "rflush", -2, "Drops everything older than a version, now and later.")
         .flags(INTERNAL.and(Flags::WRITE))
         .arguments(&[VERSION]),
     command(

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::flush::FlushMarks;
 use crate::peer::testing::introduction;
 use crate::peer::{
     Answers, CatchUp, Introduction, IntroductionError, LinkState, LocalNode, Mark, PeerReply, PeerRequest, ReadRecord,
@@ -89,7 +90,7 @@ impl LocalNode for TestNode {
             clock: Hlc(5),
             wall: WALL,
             catch_up: CatchUp::Complete,
-            flush_mark: Version::default(),
+            flush_marks: FlushMarks::default(),
         };
         Ok((index_of(&theirs.node)?, welcome))
     }
