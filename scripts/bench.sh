@@ -23,40 +23,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 QUICK='' GATE='' ROWS='' LIST='' PAIRS='' THREADS=1 OUT=''
 COMMAND="scripts/bench.sh${*:+ $*}"
-TEMP='' CHILD='' EXAMPLE=''
-SERVER_CORE='' CLIENT_CORE=''
 
 parse_arguments() {
-    while (($#)); do
-        case $1 in
-            --help | -h)
-                usage "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            --quick) QUICK=1 ;;
-            --gate) GATE=1 ;;
-            --list) LIST=1 ;;
-            --rows | --pairs | --threads | --out)
-                require_value "$1" "${2:-}"
-                set_option "$1" "$2"
-                shift
-                ;;
-            *) die "unknown argument '$1'; see --help" ;;
-        esac
-        shift
-    done
+    read_options --quick:QUICK --gate:GATE --list:LIST --rows=ROWS --pairs=PAIRS --threads=THREADS --out=OUT -- "$@"
     if [[ -n $PAIRS ]]; then number --pairs "$PAIRS" 1 100; fi
     number --threads "$THREADS" 1 64
     if [[ -z $OUT && -z $ROWS ]]; then OUT=$ROOT/bench/results.md; fi
-}
-
-set_option() {
-    case $1 in
-        --rows) ROWS=$2 ;;
-        --pairs) PAIRS=$2 ;;
-        --threads) THREADS=$2 ;;
-        --out) OUT=$(realpath -m "$2") ;;
-    esac
+    if [[ -n $OUT ]]; then OUT=$(realpath -m "$OUT"); fi
 }
 
 measure() {
@@ -65,32 +38,16 @@ measure() {
         ${QUICK:+--quick} ${GATE:+--gate} ${PAIRS:+--pairs "$PAIRS"} ${OUT:+--out "$OUT"}
 }
 
-clean_up() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [[ -n $CHILD ]]; then signal TERM "$CHILD"; wait "$CHILD" 2>/dev/null || true; fi
-    stop_measured "$TEMP"
-    rm -rf "$TEMP"
-    exit "$status"
-}
-
 main() {
     parse_arguments "$@"
-    require_tool python3 python3
     if [[ -n $LIST ]]; then
+        require_tool python3 python3
         python3 "$ROOT/scripts/bench.py" --list ${ROWS:+--rows "$ROWS"}
         return
     fi
-    require_redis
-    choose_cores
-    find_or_build_binary
+    prepare_to_measure
     build_example load
-    export RINGKV_BIN=$BIN
-    unset REDISCLI_AUTH
-    TEMP=$(mktemp -d)
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
+    choose_cores
     measure
 }
 

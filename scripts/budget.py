@@ -27,7 +27,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -423,14 +422,14 @@ def percent(more: float, less: float) -> str:
     return f"{100 * (more / less - 1):.1f} %" if less else "all of it"
 
 
-def take_profiles(arguments: argparse.Namespace, names: set[str], directory: Path) -> dict[str, list[Profile]]:
+def take_profiles(arguments: argparse.Namespace, names: set[str]) -> dict[str, list[Profile]]:
     """The profiles of these names."""
     profiles = {}
     for count, kind in ((1, "local"), (3, "coordinator")):
         wanted = [command for command in ("set", "get") if f"{kind}-{command}" in names]
         if not wanted:
             continue
-        with Cluster(arguments.binary, count, directory) as cluster:
+        with Cluster(arguments.binary, count, arguments.directory) as cluster:
             cluster.start()
             for command, paths in zip(wanted, cluster.profiles(wanted)):
                 name = f"{kind}-{command}"
@@ -441,10 +440,11 @@ def take_profiles(arguments: argparse.Namespace, names: set[str], directory: Pat
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """The command line, as budget.sh writes it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", type=Path, required=True)
     parser.add_argument("--budget", type=Path, required=True)
+    parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--profile", choices=MEASURES)
     parser.add_argument("--rows", type=int, default=40)
@@ -460,8 +460,7 @@ def main() -> int:
     measures = [arguments.profile] if arguments.profile else MEASURES
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as directory:
-        profiles = take_profiles(arguments, {SOURCES[measure][0] for measure in measures}, Path(directory))
+    profiles = take_profiles(arguments, {SOURCES[measure][0] for measure in measures})
     if arguments.profile:
         profiles[SOURCES[arguments.profile][0]][0].print(arguments.rows)
     figures = {measure: per_operation(measure, profiles) for measure in measures}

@@ -17,45 +17,22 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ARGUMENTS=()
-CHILD=''
+UPDATE='' PROFILE='' ROWS=40 KEEP=''
 
 parse_arguments() {
-    while (($#)); do
-        case $1 in
-            --help | -h)
-                usage "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            --update) ARGUMENTS+=("$1") ;;
-            --profile | --rows | --keep)
-                require_value "$1" "${2:-}"
-                if [[ $1 == --rows ]]; then number --rows "$2" 1 100000; fi
-                ARGUMENTS+=("$1" "$2")
-                shift
-                ;;
-            *) die "unknown argument '$1'; see --help" ;;
-        esac
-        shift
-    done
-}
-
-clean_up() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [[ -n $CHILD ]]; then signal TERM "$CHILD"; wait "$CHILD" 2>/dev/null || true; fi
-    exit "$status"
+    read_options --update:UPDATE --profile=PROFILE --rows=ROWS --keep=KEEP -- "$@"
+    number --rows "$ROWS" 1 100000
 }
 
 main() {
     parse_arguments "$@"
+    tidy_up_at_exit
     require_valgrind
     require_tool python3 python3
     find_or_build_binary
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    attend python3 "$ROOT/scripts/budget.py" --binary "$BIN" --budget "$ROOT/bench/budget.txt" ${ARGUMENTS[@]+"${ARGUMENTS[@]}"}
+    TEMP=$(mktemp -d)
+    attend python3 "$ROOT/scripts/budget.py" --binary "$BIN" --budget "$ROOT/bench/budget.txt" --directory "$TEMP" --rows "$ROWS" \
+        ${UPDATE:+--update} ${PROFILE:+--profile "$PROFILE"} ${KEEP:+--keep "$KEEP"}
 }
 
 main "$@"

@@ -15,45 +15,20 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # A suite that hangs ends here; each takes a few seconds.
 SUITE_SECONDS_MAX=120
-# Somebody else may take a port between the look and the start.
-START_TRIES=5
 VICTIM=node-2
 SUITES=(redis-cli redis-py ioredis node-redis)
 
-TEMP='' DIR='' PORTS=() CHILD=''
+DIR='' PORTS=()
 FAILED=0
 
 # ---- the cluster ----
 
-# Any node shows what was written last at any other: R + W > N.
-write_config() {
-    local port number=1
-    printf '[cluster]\nreplication_factor = 3\nwrite_quorum = 2\nread_quorum = 2\n' >"$TEMP/cluster.toml"
-    for port in "${PORTS[@]}"; do
-        printf '[[nodes]]\nid = "node-%d"\naddr = "127.0.0.1:%d"\n' "$number" "$port" >>"$TEMP/cluster.toml"
-        number=$((number + 1))
-    done
-}
-
+# start_cluster BASE_PORT. Any node shows what was written last at any other: R + W > N.
 start_cluster() {
-    local base try
     DIR=$TEMP/state
-    for ((try = 0; try < START_TRIES; try++)); do
-        base=$(free_base_port 3)
-        mapfile -t PORTS < <(seq "$base" $((base + 2)))
-        write_config
-        if attend timeout 120 "$ROOT/scripts/start_cluster.sh" --config "$TEMP/cluster.toml" --dir "$DIR" &>"$TEMP/start.log"; then
-            say "three nodes on ports ${PORTS[*]}"
-            return
-        fi
-        grep -q 'in use' "$TEMP/start.log" || break
-    done
-    cat "$TEMP/start.log"
-    die "start_cluster.sh failed, see above"
-}
-
-victim_pid() {
-    awk -v id="$VICTIM" '$1 == id { print $2 }' "$DIR/nodes"
+    mapfile -t PORTS < <(seq "$1" $(($1 + 2)))
+    printf '[cluster]\nreplication_factor = 3\nwrite_quorum = 2\nread_quorum = 2\n%s\n' "$(node_tables "$1" 3)" >"$TEMP/cluster.toml"
+    attend timeout 120 "$ROOT/scripts/start_cluster.sh" --config "$TEMP/cluster.toml" --dir "$DIR"
 }
 
 # Brings the victim back, with everything that it missed.
@@ -65,13 +40,6 @@ revive() {
 }
 
 # ---- hiredis, by redis-cli ----
-
-# cli PORT ARGUMENT...
-cli() {
-    local port=$1
-    shift
-    timeout 20 redis-cli -p "$port" "$@" 2>&1 </dev/null || true
-}
 
 # expect WHAT EXPECTED GOT
 expect() {
@@ -121,7 +89,7 @@ check_cli_counting() {
 
 check_cli_death() {
     expect "SET before the death" OK "$(cli "${PORTS[1]}" SET cli:death before)"
-    signal KILL "$(victim_pid)"
+    signal KILL "$(pid_of "$VICTIM" "$DIR")"
     expect "another node afterwards" before "$(cli "${PORTS[0]}" GET cli:death)"
     expect "a write there" OK "$(cli "${PORTS[2]}" -c SET cli:death after)"
     expect "what was written" after "$(cli "${PORTS[0]}" -c GET cli:death)"
@@ -141,7 +109,7 @@ play_redis_cli() {
 
 # play SUITE: whether it passed.
 play() {
-    local victim=(--victim-port "${PORTS[1]}" --victim-pid "$(victim_pid)") ports=${PORTS[*]}
+    local victim=(--victim-port "${PORTS[1]}" --victim-pid "$(pid_of "$VICTIM" "$DIR")") ports=${PORTS[*]}
     case $1 in
         redis-cli) play_redis_cli ;;
         redis-py)
@@ -162,34 +130,31 @@ run() {
         say "FAILED: $1 (exit code $status; 124: out of time)"
     fi
     say "$1: $((SECONDS - begin)) s"
-    if ! process_runs "$(victim_pid)"; then revive; fi
+    if ! process_runs "$(pid_of "$VICTIM" "$DIR")"; then revive; fi
 }
 
-clean_up() {
-    local status=$? log
-    trap '' INT TERM HUP
-    if [[ -n $CHILD ]]; then signal TERM "$CHILD"; wait "$CHILD" 2>/dev/null || true; fi
-    if ((status != 0)); then
-        for log in "$TEMP"/state/*.log; do
-            [[ -f $log ]] || continue
-            printf -- '---- the end of %s\n' "${log##*/}"
-            tail -n 20 "$log"
-        done
-    fi
-    if [[ -f $TEMP/state/nodes ]]; then "$ROOT/scripts/stop_cluster.sh" --dir "$TEMP/state" || true; fi
-    rm -rf "$TEMP"
-    exit "$status"
+# last_words STATUS: what the nodes had to say, if a suite failed.
+last_words() {
+    local log
+    (($1)) || return 0
+    for log in "$TEMP"/state/*.log; do
+        [[ -f $log ]] || continue
+        printf -- '---- the end of %s\n' "${log##*/}"
+        tail -n 20 "$log"
+    done
+}
+
+parse_arguments() {
+    local suite
+    for suite in "$@"; do
+        if [[ " ${SUITES[*]} " != *" $suite "* ]]; then read_options -- "$suite"; fi
+    done
 }
 
 main() {
     local suite
-    for suite in "$@"; do
-        if [[ " ${SUITES[*]} " != *" $suite "* ]]; then
-            usage "${BASH_SOURCE[0]}"
-            [[ $suite == --help || $suite == -h ]] && exit 0
-            exit 2
-        fi
-    done
+    parse_arguments "$@"
+    tidy_up_at_exit
     require_redis
     require_redis_py
     require_node_clients
@@ -197,10 +162,8 @@ main() {
     export RINGKV_BIN=$BIN
     unset REDISCLI_AUTH
     TEMP=$(mktemp -d)
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    start_cluster
+    start_on_free_ports 3 start_cluster
+    say "three nodes on ports ${PORTS[*]}"
     if (($# == 0)); then set -- "${SUITES[@]}"; fi
     for suite in "$@"; do run "$suite"; done
     say "clients: $(($# - FAILED)) suites passed, $FAILED failed"

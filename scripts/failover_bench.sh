@@ -22,47 +22,17 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 READY_SECONDS_MAX=40
 # Longest time for the load of one round.
 LOAD_SECONDS_MAX=150
-START_TRIES=5
 
 ROUNDS='' QUICK='' OUT=$ROOT/bench/failover.md
 COMMAND="scripts/failover_bench.sh${*:+ $*}"
-TEMP='' LOAD='' CHILD=''
 # The Redis processes of the present round, by position.
 REDIS_PIDS=() REDIS_PORTS=()
 
 parse_arguments() {
-    while (($#)); do
-        case $1 in
-            --help | -h)
-                usage "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            --quick) QUICK=1 ;;
-            --rounds | --out)
-                require_value "$1" "${2:-}"
-                set_option "$1" "$2"
-                shift
-                ;;
-            *) die "unknown argument '$1'; see --help" ;;
-        esac
-        shift
-    done
+    read_options --quick:QUICK --rounds=ROUNDS --out=OUT -- "$@"
     ROUNDS=${ROUNDS:-$((${QUICK:-0} ? 1 : 3))}
     number --rounds "$ROUNDS" 1 100
-}
-
-set_option() {
-    case $1 in
-        --rounds) ROUNDS=$2 ;;
-        --out) OUT=$(realpath -m "$2") ;;
-    esac
-}
-
-build_load() {
-    require_cargo
-    (cd "$ROOT" && cargo build --release --locked --example failover_load </dev/null) || die "the build failed, see above"
-    LOAD=$(dirname "$(release_binary)")/examples/failover_load
-    [[ -x $LOAD ]] || die "the build left no program at $LOAD"
+    OUT=$(realpath -m "$OUT")
 }
 
 # load NAME ROUND VICTIM PORT...: the load with its kill, its figures in $TEMP/NAME.ROUND.
@@ -70,7 +40,7 @@ load() {
     local name=$1 round=$2 victim=$3 ports
     shift 3
     ports=$(IFS=,; printf '%s' "$*")
-    attend timeout "$LOAD_SECONDS_MAX" "$LOAD" write --ports "$ports" ${CLUSTER_FLAG:+"$CLUSTER_FLAG"} --victim "$victim" \
+    attend timeout "$LOAD_SECONDS_MAX" "$EXAMPLE" write --ports "$ports" ${CLUSTER_FLAG:+"$CLUSTER_FLAG"} --victim "$victim" \
         --acknowledged "$TEMP/acknowledged" >"$TEMP/$name.$round" || die "the load failed for $name"
 }
 
@@ -79,67 +49,44 @@ read_back() {
     local name=$1 round=$2 ports
     shift 2
     ports=$(IFS=,; printf '%s' "$*")
-    attend timeout "$LOAD_SECONDS_MAX" "$LOAD" check --ports "$ports" ${CLUSTER_FLAG:+"$CLUSTER_FLAG"} \
+    attend timeout "$LOAD_SECONDS_MAX" "$EXAMPLE" check --ports "$ports" ${CLUSTER_FLAG:+"$CLUSTER_FLAG"} \
         --acknowledged "$TEMP/acknowledged" >>"$TEMP/$name.$round" || die "reading back failed for $name"
     say "$name, round $round: $(tr '\n' ' ' <"$TEMP/$name.$round")"
 }
 
 # ---- ringkv ----
 
-ringkv_config() {
-    local i
-    printf '[cluster]\nreplication_factor = 3\nwrite_quorum = 2\nread_quorum = 2\n[server]\nworker_threads = 1\n'
-    for i in 0 1 2; do
-        printf '[[nodes]]\nid = "node-%d"\naddr = "127.0.0.1:%d"\n' $((i + 1)) $(($1 + i))
-    done
-}
-
-# Somebody else may take a port between the look and the start.
+# start_ringkv BASE_PORT
 start_ringkv() {
-    local try base
-    for ((try = 0; try < START_TRIES; try++)); do
-        base=$(free_base_port 3)
-        ringkv_config "$base" >"$TEMP/cluster.toml"
-        if attend "$ROOT/scripts/start_cluster.sh" --config "$TEMP/cluster.toml" --dir "$TEMP/ringkv" &>"$TEMP/start.log"; then
-            return
-        fi
-        grep -q 'in use' "$TEMP/start.log" || break
-    done
-    cat "$TEMP/start.log"
-    die "start_cluster.sh failed, see above"
-}
-
-stop_ringkv() {
-    if [[ -f $TEMP/ringkv/nodes ]]; then "$ROOT/scripts/stop_cluster.sh" --dir "$TEMP/ringkv" >/dev/null || true; fi
+    printf '[cluster]\nreplication_factor = 3\nwrite_quorum = 2\nread_quorum = 2\n[server]\nworker_threads = 1\n%s\n' \
+        "$(node_tables "$1" 3)" >"$TEMP/cluster.toml"
+    attend "$ROOT/scripts/start_cluster.sh" --config "$TEMP/cluster.toml" --dir "$TEMP/ringkv"
 }
 
 round_of_ringkv() {
     local ports pids
-    start_ringkv
+    start_on_free_ports 3 start_ringkv
     mapfile -t pids < <(cut -f 2 "$TEMP/ringkv/nodes")
     mapfile -t ports < <(cut -f 4 "$TEMP/ringkv/nodes")
     CLUSTER_FLAG='' load "$1" "$2" "${pids[0]}" "${ports[@]}"
     attend "$ROOT/scripts/start_cluster.sh" --restart node-1 --dir "$TEMP/ringkv" &>"$TEMP/start.log" \
         || die "node-1 did not come back: $(<"$TEMP/start.log")"
     CLUSTER_FLAG='' read_back "$1" "$2" "${ports[@]}"
-    stop_ringkv
+    stop_servers_below "$TEMP"
 }
 
 # ---- Redis Cluster ----
 
-redis() {
-    timeout 5 redis-cli -p "$1" "${@:2}" 2>/dev/null </dev/null || true
-}
-
-# start_redis POSITION TIMEOUT_MS
-start_redis() {
+# start_redis_node POSITION TIMEOUT_MS
+start_redis_node() {
     local port=${REDIS_PORTS[$1]} dir=$TEMP/redis.${REDIS_PORTS[$1]}
     mkdir -p "$dir"
     # In a subshell, or this one would announce on the terminal that it was killed.
     (
+        cd "$dir"
         redis-server --port "$port" --bind 127.0.0.1 --cluster-enabled yes --cluster-port $((port + 6)) \
-            --cluster-node-timeout "$2" --save '' --appendonly no --dir "$dir" </dev/null &>>"$dir/log" &
-        printf '%s' $! >"$dir/pid"
+            --cluster-node-timeout "$2" --save '' --appendonly no </dev/null &>>log &
+        printf '%s' $! >pid
     )
     REDIS_PIDS[$1]=$(<"$dir/pid")
 }
@@ -155,20 +102,24 @@ until_redis() {
 }
 
 all_answer() {
-    local port
-    for port in "${REDIS_PORTS[@]}"; do [[ $(redis "$port" PING) == PONG ]] || return 1; done
+    local i port
+    for i in "${!REDIS_PORTS[@]}"; do
+        port=${REDIS_PORTS[i]}
+        process_runs "${REDIS_PIDS[i]}" || die "redis-server ended: $(<"$TEMP/redis.$port/log")"
+        [[ $(cli "$port" PING) == PONG ]] || return 1
+    done
 }
 
 all_agree() {
     local port
-    for port in "${REDIS_PORTS[@]}"; do [[ $(redis "$port" CLUSTER INFO) == *cluster_state:ok* ]] || return 1; done
+    for port in "${REDIS_PORTS[@]}"; do [[ $(cli "$port" CLUSTER INFO) == *cluster_state:ok* ]] || return 1; done
 }
 
 # are_replicated POSITION...: these are primaries with a replica in step, or replicas in step themselves.
 are_replicated() {
     local i said
     for i in "$@"; do
-        said=$(redis "${REDIS_PORTS[i]}" INFO replication)
+        said=$(cli "${REDIS_PORTS[i]}" INFO replication)
         [[ $said == *state=online* || $said == *master_link_status:up* ]] || return 1
     done
 }
@@ -181,7 +132,7 @@ start_redis_cluster() {
         REDIS_PORTS+=($((base + i)))
         addresses+=("127.0.0.1:$((base + i))")
     done
-    for i in 0 1 2 3 4 5; do start_redis "$i" "$1"; done
+    for i in 0 1 2 3 4 5; do start_redis_node "$i" "$1"; done
     until_redis "six redis-servers that answer" all_answer
     attend timeout 60 redis-cli --cluster create "${addresses[@]}" --cluster-replicas 1 --cluster-yes &>"$TEMP/create.log" \
         || die "redis-cli --cluster create failed: $(<"$TEMP/create.log")"
@@ -189,47 +140,24 @@ start_redis_cluster() {
     until_redis "a replica in step with each primary" are_replicated 0 1 2 3 4 5
 }
 
-stop_redis_cluster() {
-    signal KILL "${REDIS_PIDS[@]}"
-    wait_until_gone "$STOP_SECONDS_MAX" "${REDIS_PIDS[@]}" || warn "still there after SIGKILL: ${REDIS_PIDS[*]}"
-    REDIS_PIDS=()
-}
-
 round_of_redis() {
     start_redis_cluster "$3"
     CLUSTER_FLAG=--redis-cluster load "$1" "$2" "${REDIS_PIDS[0]}" "${REDIS_PORTS[@]}"
-    start_redis 0 "$3"
+    start_redis_node 0 "$3"
     until_redis "a Redis Cluster in agreement" all_agree
     until_redis "the killed node back in step" are_replicated 0
     CLUSTER_FLAG=--redis-cluster read_back "$1" "$2" "${REDIS_PORTS[@]}"
-    stop_redis_cluster
+    stop_servers_below "$TEMP"
+    rm -r "$TEMP"/redis.*/
 }
 
 # ---- the run ----
 
-clean_up() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [[ -n $CHILD ]]; then signal TERM "$CHILD"; wait "$CHILD" 2>/dev/null || true; fi
-    stop_ringkv
-    if ((${#REDIS_PIDS[@]})); then stop_redis_cluster; fi
-    rm -rf "$TEMP"
-    exit "$status"
-}
-
 main() {
     local round
     parse_arguments "$@"
-    require_redis
-    require_tool python3 python3
-    find_or_build_binary
-    export RINGKV_BIN=$BIN
-    build_load
-    unset REDISCLI_AUTH
-    TEMP=$(mktemp -d)
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
+    prepare_to_measure
+    build_example failover_load
     for ((round = 1; round <= ROUNDS; round++)); do
         round_of_ringkv ringkv "$round"
         round_of_redis redis-15000 "$round" 15000

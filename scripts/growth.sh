@@ -18,58 +18,18 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 QUICK='' PAIRS='' OUT=$ROOT/bench/growth.md
 COMMAND="scripts/growth.sh${*:+ $*}"
-TEMP='' CHILD='' EXAMPLE=''
-SERVER_CORE='' CLIENT_CORE=''
 
 parse_arguments() {
-    while (($#)); do
-        case $1 in
-            --help | -h)
-                usage "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            --quick) QUICK=1 ;;
-            --pairs | --out)
-                require_value "$1" "${2:-}"
-                set_option "$1" "$2"
-                shift
-                ;;
-            *) die "unknown argument '$1'; see --help" ;;
-        esac
-        shift
-    done
+    read_options --quick:QUICK --pairs=PAIRS --out=OUT -- "$@"
     if [[ -n $PAIRS ]]; then number --pairs "$PAIRS" 1 100; fi
-}
-
-set_option() {
-    case $1 in
-        --pairs) PAIRS=$2 ;;
-        --out) OUT=$(realpath -m "$2") ;;
-    esac
-}
-
-clean_up() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [[ -n $CHILD ]]; then signal TERM "$CHILD"; wait "$CHILD" 2>/dev/null || true; fi
-    stop_measured "$TEMP"
-    rm -rf "$TEMP"
-    exit "$status"
+    OUT=$(realpath -m "$OUT")
 }
 
 main() {
     parse_arguments "$@"
-    require_redis
-    require_tool python3 python3
-    choose_cores
-    find_or_build_binary
+    prepare_to_measure
     build_example load
-    export RINGKV_BIN=$BIN
-    unset REDISCLI_AUTH
-    TEMP=$(mktemp -d)
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
+    choose_cores
     attend python3 "$ROOT/scripts/growth.py" --ringkv "$BIN" --load "$EXAMPLE" --directory "$TEMP" \
         --server-core "$SERVER_CORE" --client-core "$CLIENT_CORE" --command "$COMMAND" \
         ${QUICK:+--quick} ${PAIRS:+--pairs "$PAIRS"} --out "$OUT"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# What the scripts beside this file share: messages, finding the binary, ports, asking a node how it is, the state
-# directory of a running cluster, and installing the tools that the tests need. Sourced, never run.
+# What the scripts beside this file share: messages, the command line, leaving nothing behind, finding the binary, ports,
+# starting what is measured or tried, asking a node how it is, the state directory of a running cluster, and installing
+# the tools that the tests need. Sourced, never run.
 #
 # The state directory (--dir) of a cluster holds
 #   config          the path of the configuration that its nodes run with
@@ -12,8 +13,15 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TAB=$'\t'
 # Longest wait for a node to end after SIGTERM.
-# shellcheck disable=SC2034 # for the scripts that source this
 STOP_SECONDS_MAX=10
+# The same for a program that stops nodes of its own first.
+CHILD_SECONDS_MAX=60
+# Longest wait for a redis-server to answer.
+REDIS_SECONDS_MAX=20
+# Somebody else may take a port between the look and the start.
+START_TRIES=5
+# Where a script keeps what it needs while it runs; see tidy_up.
+TEMP=''
 
 say() {
     printf '%s\n' "$*"
@@ -28,21 +36,116 @@ die() {
     exit 1
 }
 
-# usage FILE: prints the comment that FILE opens with.
+# ---- the command line ----
+
+# Prints the comment that the script opens with.
 usage() {
-    sed -n -e '1d' -e '/^#/!q' -e 's/^# \{0,1\}//p' "$1"
+    sed -n -e '1d' -e '/^#/!q' -e 's/^# \{0,1\}//p' "$0"
+}
+
+# refuse MESSAGE...: ends a script whose command line makes no sense.
+refuse() {
+    warn "$@"
+    exit 2
+}
+
+# read_options SPEC... -- ARGUMENT...: sets variables by a script's options. A SPEC is --name:VARIABLE for an option that stands
+# alone, which sets the variable to 1, or --name=VARIABLE for one that a value follows. --help prints the usage and ends
+# the script; so does anything that is no option of the script, as an error.
+read_options() {
+    local -A alone=() valued=()
+    local option
+    while [[ $1 != -- ]]; do
+        if [[ $1 == *=* ]]; then valued[${1%%=*}]=${1#*=}; else alone[${1%%:*}]=${1#*:}; fi
+        shift
+    done
+    shift
+    while (($#)); do
+        # An empty word is no option either, and no index.
+        option=${1:-"''"}
+        if [[ $option == --help || $option == -h ]]; then
+            usage
+            exit 0
+        elif [[ -n ${alone[$option]:-} ]]; then
+            printf -v "${alone[$option]}" 1
+        elif [[ -n ${valued[$option]:-} ]]; then
+            [[ -n ${2:-} ]] || refuse "$option needs a value; see --help"
+            printf -v "${valued[$option]}" %s "$2"
+            shift
+        else
+            warn "unknown argument '$option'"
+            usage >&2
+            exit 2
+        fi
+        shift
+    done
 }
 
 # number NAME VALUE LOW HIGH: refuses a value that is not a whole number in that range.
 number() {
     if ! [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || (($2 < $3 || $2 > $4)); then
-        die "$1 must be a whole number from $3 to $4, not '$2'"
+        refuse "$1 must be a whole number from $3 to $4, not '$2'"
     fi
 }
 
-# require_value OPTION [VALUE]: refuses an option at the end of the line, or with nothing in it.
-require_value() {
-    [[ -n ${2:-} ]] || die "$1 needs a value; see --help"
+# ---- leaving nothing behind ----
+
+# attend COMMAND...: runs it in the background and waits, so that a signal is heeded at once, and tidy_up ends the command.
+attend() {
+    local status=0
+    "$@" </dev/null &
+    wait "$!" || status=$?
+    return "$status"
+}
+
+# Ends what this script has in the background: SIGTERM, and SIGKILL to whoever does not heed it.
+end_children() {
+    local children
+    mapfile -t children < <(jobs -p)
+    ((${#children[@]})) || return 0
+    signal TERM "${children[@]}"
+    wait_until_gone "$CHILD_SECONDS_MAX" "${children[@]}" || signal KILL "${children[@]}"
+    # Takes note of their ends, or the shell would announce them.
+    wait "${children[@]}" 2>/dev/null || true
+}
+
+# stop_servers_below DIR: stops every cluster with its state in DIR/*, and every redis-server that works in DIR/* and has its
+# process id in the file `pid` there.
+stop_servers_below() {
+    local dir pid
+    for dir in "$1"/*/; do
+        # Whoever is just starting nodes there comes to an end first.
+        if [[ -f $dir/lock ]]; then flock -w "$CHILD_SECONDS_MAX" "$dir/lock" true || true; fi
+        if [[ -f $dir/nodes ]]; then "$ROOT/scripts/stop_cluster.sh" --dir "$dir" >/dev/null || true; fi
+        [[ -f $dir/pid ]] || continue
+        pid=$(<"$dir/pid")
+        # The number may be another process' by now.
+        if [[ /proc/$pid/cwd -ef $dir ]]; then
+            signal KILL "$pid"
+            wait_until_gone "$STOP_SECONDS_MAX" "$pid" || warn "redis-server (process $pid) is still there after SIGKILL"
+        fi
+    done
+}
+
+# However the script ends: stops what it has started, and removes TEMP. If the script has a function `last_words STATUS`, that
+# speaks first.
+tidy_up() {
+    local status=$?
+    trap '' INT TERM HUP
+    end_children
+    if [[ -n $TEMP ]]; then
+        if declare -F last_words >/dev/null; then last_words "$status"; fi
+        stop_servers_below "$TEMP"
+        rm -rf "$TEMP"
+    fi
+    exit "$status"
+}
+
+# From here on the script tidies up when it ends, and a signal ends it.
+tidy_up_at_exit() {
+    trap tidy_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
 }
 
 # ---- the binary ----
@@ -73,7 +176,7 @@ find_or_build_binary() {
         return
     fi
     require_cargo
-    (cd "$ROOT" && cargo build --release --locked </dev/null 9>&-) || die "the build failed, see above"
+    attend env -C "$ROOT" cargo build --release --locked 9>&- || die "the build failed, see above"
     BIN=$(release_binary)
     [[ -x $BIN ]] || die "the build left no binary at $BIN"
 }
@@ -81,7 +184,7 @@ find_or_build_binary() {
 # build_example NAME: sets EXAMPLE to the program of that name below examples/, built in release mode.
 build_example() {
     require_cargo
-    (cd "$ROOT" && cargo build --release --locked --example "$1" </dev/null 9>&-) || die "the build failed, see above"
+    attend env -C "$ROOT" cargo build --release --locked --example "$1" || die "the build failed, see above"
     EXAMPLE=$(dirname "$(release_binary)")/examples/$1
     [[ -x $EXAMPLE ]] || die "the build left no program at $EXAMPLE"
 }
@@ -139,6 +242,13 @@ info_ring() {
     timeout 2 bash -c "$(declare -f ask_info_ring); ask_info_ring \"\$@\"" _ "$1" "$2" 2>/dev/null
 }
 
+# cli PORT ARGUMENT...: what redis-cli prints, errors too.
+cli() {
+    local port=$1
+    shift
+    timeout 20 redis-cli -p "$port" "$@" 2>&1 </dev/null || true
+}
+
 # field NAME TEXT: the value of the line `NAME:value`.
 field() {
     sed -n "s/^$1://p" <<<"$2" | head -n 1
@@ -182,6 +292,51 @@ signal() {
     done
 }
 
+# ---- starting ----
+
+# node_tables BASE_PORT COUNT: the [[nodes]] tables of node-1 to node-COUNT on 127.0.0.1, from this port on.
+node_tables() {
+    local i
+    for ((i = 0; i < $2; i++)); do
+        printf '\n[[nodes]]\nid = "node-%d"\naddr = "127.0.0.1:%d"\n' $((i + 1)) $(($1 + i))
+    done
+}
+
+# start_on_free_ports COUNT COMMAND...: runs `COMMAND... BASE_PORT`, which starts a cluster by start_cluster.sh, with the first of
+# COUNT free ports, and with others if somebody has taken one meanwhile.
+start_on_free_ports() {
+    local count=$1 try base
+    shift
+    for ((try = 0; try < START_TRIES; try++)); do
+        base=$(free_base_port "$count")
+        if "$@" "$base" &>"$TEMP/start.log"; then return; fi
+        grep -q 'in use' "$TEMP/start.log" || break
+    done
+    cat "$TEMP/start.log" >&2
+    die "start_cluster.sh failed, see above"
+}
+
+# start_redis CORE: a redis-server without persistence on a free port, and on that core unless it is ''. Sets REDIS_PORT and
+# REDIS_PID.
+start_redis() {
+    local try deadline
+    for ((try = 0; try < START_TRIES; try++)); do
+        REDIS_PORT=$(free_base_port 1)
+        ${1:+taskset -c "$1"} redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --save '' --appendonly no --dir "$TEMP" \
+            </dev/null &>"$TEMP/redis.log" &
+        REDIS_PID=$!
+        deadline=$((SECONDS + REDIS_SECONDS_MAX))
+        while process_runs "$REDIS_PID" && ((SECONDS < deadline)); do
+            # It may be a stranger who answers.
+            if [[ $(cli "$REDIS_PORT" INFO server) == *"process_id:$REDIS_PID"$'\r'* ]]; then return; fi
+            sleep 0.05
+        done
+        grep -q 'in use' "$TEMP/redis.log" || break
+    done
+    cat "$TEMP/redis.log" >&2
+    die "redis-server did not start, see above"
+}
+
 # ---- measuring ----
 
 # Sets SERVER_CORE and CLIENT_CORE: the first two cores that this process may use.
@@ -193,17 +348,15 @@ choose_cores() {
     SERVER_CORE=${cores[0]} CLIENT_CORE=${cores[1]}
 }
 
-# stop_measured DIR: stops what scripts/measure/servers.py left running below DIR: nothing, unless it was killed.
-stop_measured() {
-    local file pid
-    for file in "$1"/*/nodes; do
-        if [[ -f $file ]]; then "$ROOT/scripts/stop_cluster.sh" --dir "$(dirname "$file")" >/dev/null || true; fi
-    done
-    for file in "$1"/*/pid; do
-        [[ -f $file ]] || continue
-        pid=$(<"$file")
-        if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == redis-server ]]; then signal KILL "$pid"; fi
-    done
+# What each measuring script begins with: the tools are there, BIN and RINGKV_BIN name the binary, and TEMP is made.
+prepare_to_measure() {
+    tidy_up_at_exit
+    require_redis
+    require_tool python3 python3
+    find_or_build_binary
+    export RINGKV_BIN=$BIN
+    unset REDISCLI_AUTH
+    TEMP=$(mktemp -d)
 }
 
 # ---- the state directory ----
@@ -212,6 +365,11 @@ stop_measured() {
 lock_state() {
     exec 9>"$1/lock" || die "cannot write to $1"
     flock -n 9 || die "another start_cluster.sh or stop_cluster.sh is at work in $1"
+}
+
+# pid_of ID DIR: the process id of a recorded node.
+pid_of() {
+    awk -v id="$1" '$1 == id { print $2 }' "$2/nodes"
 }
 
 # recorded_nodes DIR: the lines of its `nodes` file, none if no cluster was started there.
@@ -319,14 +477,4 @@ require_node_clients() {
     exec 7>&-
     # A module is looked for beside the file that imports it.
     cp "$ROOT"/scripts/clients/*.mjs "$dir"
-}
-
-# attend COMMAND...: runs it in the background and waits, so that Ctrl-C is heeded at once; CHILD is its process meanwhile.
-attend() {
-    local status=0
-    "$@" </dev/null &
-    CHILD=$!
-    wait "$CHILD" || status=$?
-    CHILD=''
-    return "$status"
 }

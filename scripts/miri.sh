@@ -8,15 +8,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-case ${1:-} in
-    '') ;;
-    --help | -h)
-        usage "${BASH_SOURCE[0]}"
-        exit 0
-        ;;
-    *) die "unknown argument '$1'; see --help" ;;
-esac
-
+read_options -- "$@"
 command -v rustup >/dev/null || die "needs rustup to install Miri; see https://rustup.rs"
 cd "$ROOT"
 if ! cargo +nightly miri --version &>/dev/null; then

@@ -14,13 +14,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # A reply that other nodes may show a moment later is asked for again until then.
 EVENTUALLY_SECONDS_MAX=10
 BENCHMARK_REQUESTS=20000
-# Somebody else may take a port between the look and the start.
-START_TRIES=5
 
-TEMP=''
-TWIN_PID='' TWIN_PORT=''
-# The child that the script waits for at the moment, so that a signal can end it.
-CHILD=''
 PASSED=0 FAILED=0
 # The cluster at hand: its state directory, its ports, and how a check is announced.
 DIR='' CLUSTER='' PORTS=()
@@ -54,51 +48,26 @@ eventually() {
     expect "$what" "$expected" "$got"
 }
 
-# cli PORT ARGUMENT...
-cli() {
-    local port=$1
-    shift
-    timeout 20 redis-cli -p "$port" "$@" 2>&1 </dev/null || true
-}
-
-# bounded SECONDS COMMAND...: in the background, so that Ctrl-C is heeded at once.
-bounded() {
-    local status=0
-    timeout "$@" </dev/null &
-    CHILD=$!
-    wait "$CHILD" || status=$?
-    CHILD=''
-    return "$status"
-}
-
 # ---- clusters ----
 
 # start_cluster COUNT: on free ports, in a directory of its own.
 start_cluster() {
-    local base try
     CLUSTER="$1 nodes" DIR=$TEMP/$1
-    for ((try = 0; try < START_TRIES; try++)); do
-        base=$(free_base_port "$1")
-        if bounded 120 "$ROOT/scripts/start_cluster.sh" --nodes "$1" --base-port "$base" --dir "$DIR" &>"$TEMP/start.log"; then
-            mapfile -t PORTS < <(seq "$base" $((base + $1 - 1)))
-            say "$CLUSTER on ports ${PORTS[*]}"
-            return
-        fi
-        grep -q 'in use' "$TEMP/start.log" || break
-    done
-    cat "$TEMP/start.log"
-    die "start_cluster.sh --nodes $1 failed, see above"
+    start_on_free_ports "$1" start_cluster_at "$1"
+    say "$CLUSTER on ports ${PORTS[*]}"
 }
 
-pid_of() {
-    awk -v id="$1" '$1 == id { print $2 }' "$DIR/nodes"
+# start_cluster_at COUNT BASE_PORT
+start_cluster_at() {
+    mapfile -t PORTS < <(seq "$2" $(($2 + $1 - 1)))
+    attend timeout 120 "$ROOT/scripts/start_cluster.sh" --nodes "$1" --base-port "$2" --dir "$DIR"
 }
 
 # The last check on a cluster: it goes quickly, cleanly and completely.
 check_stopping() {
     local pids pid status=0
     mapfile -t pids < <(cut -f 2 "$DIR/nodes")
-    bounded 15 "$ROOT/scripts/stop_cluster.sh" --dir "$DIR" &>"$TEMP/stop.log" || status=$?
+    attend timeout 15 "$ROOT/scripts/stop_cluster.sh" --dir "$DIR" &>"$TEMP/stop.log" || status=$?
     expect "stop_cluster.sh exits 0 (it said: $(<"$TEMP/stop.log"))" 0 "$status"
     for pid in "${pids[@]}"; do
         if process_runs "$pid"; then fail "stop_cluster.sh leaves no process" "process $pid gone" "still running"; else pass; fi
@@ -196,7 +165,7 @@ check_counting() {
 
 # same_as_redis ARGUMENT...: word for word what redis-server answers.
 same_as_redis() {
-    expect "the error of '$*' as redis-server has it" "$(cli "$TWIN_PORT" "$@")" "$(cli "${PORTS[0]}" "$@")"
+    expect "the error of '$*' as redis-server has it" "$(cli "$REDIS_PORT" "$@")" "$(cli "${PORTS[0]}" "$@")"
 }
 
 check_errors() {
@@ -217,21 +186,6 @@ check_errors() {
     same_as_redis AUTH secret
 }
 
-start_twin() {
-    local try
-    for ((try = 0; try < START_TRIES; try++)); do
-        TWIN_PORT=$(free_base_port 1)
-        redis-server --port "$TWIN_PORT" --bind 127.0.0.1 --save '' --appendonly no --dir "$TEMP" </dev/null &>"$TEMP/redis.log" &
-        TWIN_PID=$!
-        while process_runs "$TWIN_PID"; do
-            if [[ $(cli "$TWIN_PORT" PING) == PONG ]] && process_runs "$TWIN_PID"; then return; fi
-            sleep 0.05
-        done
-    done
-    cat "$TEMP/redis.log"
-    die "redis-server did not start, see above"
-}
-
 # ---- redis-benchmark ----
 
 # check_benchmark PORT OPTION...: a figure for SET and one for GET, and no word of an error.
@@ -239,7 +193,7 @@ check_benchmark() {
     local port=$1 out status=0 name what
     shift
     what="redis-benchmark $*"
-    bounded 120 redis-benchmark -p "$port" -t set,get -n "$BENCHMARK_REQUESTS" -r 1000 -c 20 --csv "$@" &>"$TEMP/benchmark.log" || status=$?
+    attend timeout 120 redis-benchmark -p "$port" -t set,get -n "$BENCHMARK_REQUESTS" -r 1000 -c 20 --csv "$@" &>"$TEMP/benchmark.log" || status=$?
     out=$(tr '\r' '\n' <"$TEMP/benchmark.log")
     expect "$what exits (it said: $out)" 0 "$status"
     for name in SET GET; do
@@ -260,7 +214,7 @@ check_benchmarks() {
 # python_checks SECONDS NAME ARGUMENT...: a group of checks in smoke.py, which prints its own failures.
 python_checks() {
     local status=0
-    bounded "$1" "$PYTHON" "$ROOT/scripts/smoke.py" "${@:2}" || status=$?
+    attend timeout "$1" "$PYTHON" "$ROOT/scripts/smoke.py" "${@:2}" || status=$?
     expect "smoke.py $2 exits (124: out of time)" 0 "$status"
 }
 
@@ -302,8 +256,10 @@ check_five() {
     check_stopping
 }
 
-show_logs() {
+# last_words STATUS: what the nodes had to say, if a check failed.
+last_words() {
     local log
+    (($1)) || return 0
     for log in "$TEMP"/*/*.log; do
         [[ -f $log ]] || continue
         printf -- '---- the end of %s\n' "${log#"$TEMP/"}"
@@ -311,35 +267,17 @@ show_logs() {
     done
 }
 
-clean_up() {
-    local status=$? state
-    trap '' INT TERM HUP
-    if [[ -n $CHILD ]]; then signal TERM "$CHILD"; wait "$CHILD" 2>/dev/null || true; fi
-    if ((status != 0)); then show_logs; fi
-    for state in "$TEMP"/*/nodes; do
-        if [[ -f $state ]]; then "$ROOT/scripts/stop_cluster.sh" --dir "$(dirname "$state")" || true; fi
-    done
-    if [[ -n $TWIN_PID ]]; then signal KILL "$TWIN_PID"; wait "$TWIN_PID" 2>/dev/null || true; fi
-    rm -rf "$TEMP"
-    exit "$status"
-}
-
 main() {
-    if (($#)); then
-        usage "${BASH_SOURCE[0]}"
-        [[ $1 == --help || $1 == -h ]] && exit 0
-        exit 2
-    fi
+    read_options -- "$@"
+    tidy_up_at_exit
     require_redis
     require_redis_py
     find_or_build_binary
     export RINGKV_BIN=$BIN
     unset REDISCLI_AUTH
     TEMP=$(mktemp -d)
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    start_twin
+    # The twin that errors are compared with.
+    start_redis ''
     check_three
     check_five
     say "smoke: $PASSED passed, $FAILED failed"

@@ -8,13 +8,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-case "${1:-}" in
-    -h | --help)
-        usage "${BASH_SOURCE[0]}"
-        exit 0
-        ;;
-esac
-
+if [[ ${1:-} == -* ]]; then read_options -- "$@"; fi
 SECONDS_OF_FAULTS=${1:-600}
 number seconds "$SECONDS_OF_FAULTS" 1 86400
 require_cargo

@@ -33,37 +33,13 @@ IDS=() HOSTS=() PORTS=() PIDS=()
 LAUNCHED=()
 
 parse_arguments() {
-    while (($#)); do
-        case $1 in
-            --help | -h)
-                usage "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            --config | --nodes | --base-port | --dir | --threads | --restart)
-                require_value "$1" "${2:-}"
-                set_option "$1" "$2"
-                shift 2
-                ;;
-            *) die "unknown argument '$1'; see --help" ;;
-        esac
-    done
+    read_options --config=CONFIG --nodes=NODES --base-port=BASE_PORT --dir=DIR --threads=THREADS --restart=RESTART -- "$@"
     check_arguments
 }
 
-set_option() {
-    case $1 in
-        --config) CONFIG=$2 ;;
-        --nodes) NODES=$2 ;;
-        --base-port) BASE_PORT=$2 ;;
-        --dir) DIR=$2 ;;
-        --threads) THREADS=$2 ;;
-        --restart) RESTART=$2 ;;
-    esac
-}
-
 check_arguments() {
-    [[ -z $CONFIG || -z $NODES$BASE_PORT ]] || die "--config already says which nodes there are: leave out --nodes and --base-port"
-    [[ -z $RESTART || -z $CONFIG$NODES$BASE_PORT ]] || die "--restart takes the configuration of the running cluster: leave out the others"
+    [[ -z $CONFIG || -z $NODES$BASE_PORT ]] || refuse "--config already says which nodes there are: leave out --nodes and --base-port"
+    [[ -z $RESTART || -z $CONFIG$NODES$BASE_PORT ]] || refuse "--restart takes the configuration of the running cluster: leave out the others"
     if [[ -n $BASE_PORT && -z $NODES ]]; then NODES=3; fi
     if [[ -n $NODES ]]; then
         number --nodes "$NODES" 1 64
@@ -114,7 +90,7 @@ choose_config() {
 }
 
 generate_config() {
-    local copies=$((NODES < 3 ? NODES : 3)) i
+    local copies=$((NODES < 3 ? NODES : 3))
     cat <<TOML
 # Written by scripts/start_cluster.sh --nodes $NODES --base-port $BASE_PORT.
 [cluster]
@@ -123,9 +99,7 @@ replication_factor = $copies
 write_quorum = $((copies / 2 + 1))
 read_quorum = 1
 TOML
-    for ((i = 1; i <= NODES; i++)); do
-        printf '\n[[nodes]]\nid = "node-%d"\naddr = "127.0.0.1:%d"\n' "$i" $((BASE_PORT + i - 1))
-    done
+    node_tables "$BASE_PORT" "$NODES"
 }
 
 check_config() {
@@ -369,6 +343,8 @@ cli_command() {
 main() {
     parse_arguments "$@"
     [[ -r /proc/self/stat ]] || die "this script needs Linux: it tells its nodes from other processes by /proc"
+    # Until there are nodes to take back, a build is all that can be under way.
+    trap end_children EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     open_state

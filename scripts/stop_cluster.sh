@@ -13,23 +13,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 DIR=$ROOT/.cluster
 
-parse_arguments() {
-    while (($#)); do
-        case $1 in
-            --help | -h)
-                usage "${BASH_SOURCE[0]}"
-                exit 0
-                ;;
-            --dir)
-                require_value "$1" "${2:-}"
-                DIR=$2
-                shift 2
-                ;;
-            *) die "unknown argument '$1'; see --help" ;;
-        esac
-    done
-}
-
 # Names the recorded nodes that are not among the running ones.
 name_the_dead() {
     local id pid rest
@@ -60,7 +43,7 @@ stop() {
 
 main() {
     local running status=0
-    parse_arguments "$@"
+    read_options --dir=DIR -- "$@"
     if [[ ! -f $DIR/nodes ]]; then
         say "no cluster is running in $DIR"
         exit 0

@@ -15,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # A stage that hangs ends here. Far above what a cold build on two cores takes.
 STAGE_SECONDS_MAX=1800
 
-STAGE='' STAGE_PID=''
+STAGE=''
 TIMES=()
 
 # stage NAME COMMAND...: a heading, the command, and the time it took.
@@ -24,25 +24,11 @@ stage() {
     STAGE=$1
     shift
     printf '\n==== %s: %s\n' "$STAGE" "$*"
-    timeout "$STAGE_SECONDS_MAX" "$@" </dev/null &
-    STAGE_PID=$!
-    wait "$STAGE_PID" || status=$?
-    STAGE_PID=''
+    attend timeout "$STAGE_SECONDS_MAX" "$@" || status=$?
     TIMES+=("$(printf '%5d s  %s' $((SECONDS - begin)) "$STAGE")")
     if ((status == 124)); then die "$STAGE took longer than $STAGE_SECONDS_MAX s and was ended"; fi
     ((status == 0)) || die "$STAGE failed (exit code $status), see above"
     printf '==== %s: passed in %d s\n' "$STAGE" $((SECONDS - begin))
-}
-
-# The stage runs in a process group of its own, to which `timeout` passes the signal on.
-end_stage() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [[ -n $STAGE_PID ]]; then
-        signal TERM "$STAGE_PID"
-        wait "$STAGE_PID" 2>/dev/null || true
-    fi
-    exit "$status"
 }
 
 require_components() {
@@ -52,14 +38,8 @@ require_components() {
 }
 
 main() {
-    if (($#)); then
-        usage "${BASH_SOURCE[0]}"
-        [[ $1 == --help || $1 == -h ]] && exit 0
-        exit 2
-    fi
-    trap end_stage EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
+    read_options -- "$@"
+    tidy_up_at_exit
     cd "$ROOT"
     require_components
     require_redis
