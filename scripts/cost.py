@@ -12,7 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure.basics import CLIENTS, HOST, TICKS_PER_SECOND, VALUE_BYTES, machine, ticks
+from measure.basics import (
+    CLIENTS, END_SECONDS_MAX, HOST, TICKS_PER_SECOND, VALUE_BYTES, child, info, machine, resident_bytes, ticks,
+)
 from measure.load import parse_benchmark
 
 PIPELINE = 16
@@ -30,21 +32,6 @@ class Node:
     def __init__(self, line: str) -> None:
         self.id, pid, _, port = line.split("\t")
         self.pid, self.port = int(pid), int(port)
-
-    def info(self) -> dict[str, str]:
-        """INFO as names and values; empty if it does not answer."""
-        try:
-            with socket.create_connection((HOST, self.port), timeout=5) as connection:
-                connection.sendall(b"*1\r\n$4\r\nINFO\r\n")
-                stream = connection.makefile("rb")
-                text = stream.read(int(stream.readline()[1:])).decode()
-        except (OSError, ValueError):
-            return {}
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-    def resident_bytes(self) -> int:
-        """Memory that the system counts for it."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Cluster:
@@ -73,16 +60,16 @@ class Cluster:
     def wait_until_equal(self, keys: int) -> float:
         """Seconds until each node holds every key and none knows of a difference."""
         began = time.monotonic()
-        while not all(holds_all(node.info(), keys) for node in self.nodes):
+        while not all(holds_all(info(node.port), keys) for node in self.nodes):
             if time.monotonic() - began > WAIT_SECONDS_MAX:
-                sys.exit(f"cost.py: the nodes of {self.directory} do not agree: {[node.info() for node in self.nodes]}")
+                sys.exit(f"cost.py: the nodes of {self.directory} do not agree: {[info(node.port) for node in self.nodes]}")
             time.sleep(0.1)
         return time.monotonic() - began
 
 
-def holds_all(info: dict[str, str], keys: int) -> bool:
+def holds_all(said: dict[str, str], keys: int) -> bool:
     """Whether a node has caught up and holds every key."""
-    return info.get("slots_syncing") == "0" and info.get("keys_held") == str(keys)
+    return said.get("slots_syncing") == "0" and said.get("keys_held") == str(keys)
 
 
 def set_request(number: int) -> bytes:
@@ -158,20 +145,17 @@ class Service:
     longest_ms: float
 
 
-class Callers:
-    """A process of its own that calls the living nodes, and writes down when each answer came."""
+def calling(ports: list[int], keys: int, log: Path) -> list[str | Path]:
+    """The command of a process that calls the living nodes until it is ended, and writes down when each answer came."""
+    return [sys.executable, __file__, "--call", *map(str, ports), "--keys", str(keys), "--out", log]
 
-    def __init__(self, ports: list[int], keys: int, log: Path) -> None:
-        self.log = log
-        command = [sys.executable, __file__, "--call", *map(str, ports), "--keys", str(keys), "--out", str(log)]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
-    def end(self) -> list[tuple[float, float]]:
-        """When each request was sent, and the seconds until its answer."""
-        self.process.terminate()
-        if self.process.wait(timeout=30) != 0:
-            sys.exit("cost.py: a caller of a living node failed")
-        return [tuple(map(float, line.split())) for line in self.log.read_text().splitlines()]
+def calls_of(callers: subprocess.Popen[bytes], log: Path) -> list[tuple[float, float]]:
+    """Ends it: when each request was sent, and the seconds until its answer."""
+    callers.terminate()
+    if callers.wait(timeout=END_SECONDS_MAX) != 0:
+        sys.exit("cost.py: a caller of a living node failed")
+    return [tuple(map(float, line.split())) for line in log.read_text().splitlines()]
 
 
 def service(calls: list[tuple[float, float]], begin: float, end: float) -> Service:
@@ -223,21 +207,21 @@ def bring_back(cluster: Cluster, keys: int, restart: str) -> Return:
     """Kills the first node and starts it again while the others are called."""
     victim, *living = cluster.nodes
     calm = 5
-    callers = Callers([node.port for node in living], keys, cluster.directory / "calls")
-    time.sleep(calm)
-    os.kill(victim.pid, signal.SIGKILL)
-    time.sleep(1)
-    started = time.monotonic()
-    command = [restart, "--restart", victim.id, "--dir", str(cluster.directory)]
-    starter = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while not holds_all(victim.info(), keys):
-        if time.monotonic() - started > WAIT_SECONDS_MAX:
-            sys.exit(f"cost.py: {victim.id} has not caught up: {victim.info()}")
-        time.sleep(0.02)
-    caught_up = time.monotonic()
-    if starter.wait(timeout=WAIT_SECONDS_MAX) != 0:
-        sys.exit(f"cost.py: {command} failed")
-    calls = callers.end()
+    log, command = cluster.directory / "calls", [restart, "--restart", victim.id, "--dir", cluster.directory]
+    with child(calling([node.port for node in living], keys, log)) as callers:
+        time.sleep(calm)
+        os.kill(victim.pid, signal.SIGKILL)
+        time.sleep(1)
+        started = time.monotonic()
+        with child(command, stdout=subprocess.DEVNULL) as starter:
+            while not holds_all(info(victim.port), keys):
+                if time.monotonic() - started > WAIT_SECONDS_MAX:
+                    sys.exit(f"cost.py: {victim.id} has not caught up: {info(victim.port)}")
+                time.sleep(0.02)
+            caught_up = time.monotonic()
+            if starter.wait(timeout=WAIT_SECONDS_MAX) != 0:
+                sys.exit(f"cost.py: {victim.id} could not be started again, see above")
+        calls = calls_of(callers, log)
     cluster.read_nodes()
     # The first second warms up.
     before = service(calls, started - calm, started - 1)
@@ -289,11 +273,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, str]:
     idle_seconds = 10 if arguments.quick else 20
     operations = 200_000 if arguments.quick else 1_000_000
     figures = {}
-    empty = statistics.mean(node.resident_bytes() for node in on.nodes)
+    empty = statistics.mean(resident_bytes(node.pid) for node in on.nodes)
     for cluster in (on, off):
         cluster.fill(arguments.keys)
         cluster.wait_until_equal(arguments.keys)
-    full = statistics.mean(node.resident_bytes() for node in on.nodes)
+    full = statistics.mean(resident_bytes(node.pid) for node in on.nodes)
     figures["memory of a node per key, bytes"] = f"{(full - empty) / arguments.keys:.0f}"
     # What the fill left to be done is done.
     time.sleep(5)

@@ -9,7 +9,6 @@ import argparse
 import datetime
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,9 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator
 
-from bench import machine, redis_version
+from measure.basics import Refused, ask, info, machine, redis_version, resident_bytes
 
-HOST = "127.0.0.1"
 Figures = dict[str, float]
 
 # No request may take longer because of the server, while keys are loaded.
@@ -44,6 +42,8 @@ LEAD_SECONDS = 1
 SAMPLE_SECONDS = 0.1
 # Memory is looked at for so long after the trouble is over.
 RECOVERY_SECONDS = 3
+# Millions of keys may go at once.
+FLUSH_SECONDS_MAX = 120
 # More than any run takes.
 RUN_SECONDS_MAX = 1800
 QUANTILES = ["p50", "p99", "p999", "p9999", "max"]
@@ -58,50 +58,9 @@ class Server:
     pids: tuple[int, ...]
 
 
-class Connection:
-    """Speaks RESP, as far as a few questions need it."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection((HOST, port), timeout=120)
-        self.stream = self.socket.makefile("rb")
-
-    def __enter__(self) -> "Connection":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-    def ask(self, *words: str) -> object:
-        """One command and its reply."""
-        request = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
-        self.socket.sendall(request.encode())
-        return self.reply()
-
-    def reply(self) -> object:
-        """The next reply."""
-        line = self.stream.readline()
-        if not line.endswith(b"\r\n"):
-            sys.exit("tail.py: a server closed the connection")
-        kind, text = line[:1], line[1:-2].decode()
-        if kind == b"-":
-            sys.exit(f"tail.py: a server answered {text}")
-        if kind == b"*":
-            return [self.reply() for _ in range(int(text))]
-        if kind == b"$" and int(text) >= 0:
-            return self.stream.read(int(text) + 2)[:-2].decode(errors="replace")
-        return int(text) if kind == b":" else text
-
-
-def ask(port: int, *words: str) -> object:
-    """One command on a connection of its own."""
-    with Connection(port) as connection:
-        return connection.ask(*words)
-
-
 def resident_mb(pids: tuple[int, ...]) -> float:
     """Resident memory of these processes, in megabytes."""
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return sum(map(resident_bytes, pids)) / 1e6
 
 
 class Watch(threading.Thread):
@@ -129,8 +88,7 @@ class Watch(threading.Thread):
 
 def hint_bytes(port: int) -> int:
     """What a node keeps for replicas that missed it."""
-    lines = str(ask(port, "INFO", "convergence")).split("\r\n")
-    pairs = [pair for line in lines for pair in line.split(",") if pair.startswith("hint_bytes=")]
+    pairs = [pair for line in info(port, "convergence").values() for pair in line.split(",") if pair.startswith("hint_bytes=")]
     return sum(int(pair.partition("=")[2]) for pair in pairs)
 
 
@@ -201,10 +159,9 @@ class Loading:
 
 def loading(clients: Clients, server: Server, keys: int) -> Loading:
     """Loads keys beside a light client, and measures the machine's own pauses on both cores."""
-    with Connection(server.port) as connection:
-        connection.ask("CONFIG", "SET", "slowlog-log-slower-than", str(PAUSE_MS * 1000))
-        connection.ask("CONFIG", "SET", "slowlog-max-len", "1000")
-        connection.ask("SLOWLOG", "RESET")
+    ask(server.port, "CONFIG", "SET", "slowlog-log-slower-than", PAUSE_MS * 1000)
+    ask(server.port, "CONFIG", "SET", "slowlog-max-len", 1000)
+    ask(server.port, "SLOWLOG", "RESET")
     fill = clients.start("fill", "--port", server.port, "--keys", keys, before=["nice", "-n", NEIGHBOUR_NICE])
     until = ("--until", fill.pid)
     probe = clients.start("probe", "--port", server.port, "--among", keys, *until)
@@ -213,9 +170,8 @@ def loading(clients: Clients, server: Server, keys: int) -> Loading:
     seconds = clients.finish(fill)["seconds"]
     figures = [clients.finish(process) for process in (probe, *pauses)]
     memory_mb = resident_mb(server.pids)
-    with Connection(server.port) as connection:
-        slow = connection.ask("SLOWLOG", "GET", "1000")
-        connection.ask("FLUSHALL", "ASYNC")
+    slow = ask(server.port, "SLOWLOG", "GET", 1000)
+    ask(server.port, "FLUSHALL", "ASYNC", seconds=FLUSH_SECONDS_MAX)
     assert isinstance(slow, list)
     slow_ms = sorted((entry[2] / 1e3 for entry in slow if entry[3][0].upper() not in ("FLUSHALL", "INFO")), reverse=True)
     return Loading(server.name, seconds, *figures, memory_mb, slow_ms)
@@ -341,8 +297,7 @@ def until_equal(server: Server) -> None:
     """Waits until all replicas have the same."""
     deadline = time.monotonic() + RUN_SECONDS_MAX
     while time.monotonic() < deadline:
-        text = str(ask(server.port, "INFO", "convergence"))
-        peers = [line for line in text.split("\r\n") if "slots_equal=" in line]
+        peers = [line for line in info(server.port, "convergence").values() if "slots_equal=" in line]
         if peers and all("slots_differing=0," in line and "slots_equal=16384" in line for line in peers) and hint_bytes(server.port) == 0:
             return
         time.sleep(SAMPLE_SECONDS)
@@ -489,6 +444,8 @@ def main() -> int:
     clients = Clients(arguments)
     try:
         sections, missed = measure(clients, arguments)
+    except (OSError, Refused) as error:
+        sys.exit(f"tail.py: a server failed: {error!r}")
     finally:
         clients.end()
     text = f"""# Who waits how long

@@ -4,6 +4,8 @@ import os
 import re
 import socket
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +13,8 @@ HOST = "127.0.0.1"
 CLIENTS = 50
 VALUE_BYTES = 64
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# Longest wait for a program to end once it is told to.
+END_SECONDS_MAX = 30
 
 
 def ticks(pid: int) -> int:
@@ -37,6 +41,19 @@ def redis_version() -> str:
     return match[1] if match else said.strip()
 
 
+@contextmanager
+def child(command: Sequence[str | Path], **streams: BinaryIO | int) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is told to end, and waited for, should this one leave it early. One that was killed instead could not
+    take back what it had started."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **streams)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=END_SECONDS_MAX)
+
+
 # ---- single requests ----
 
 # What a reply becomes.
@@ -47,11 +64,11 @@ class Refused(Exception):
     """An error reply."""
 
 
-def ask(port: int, *words: object) -> Reply:
-    """The reply to one command; raises OSError where nobody answers."""
+def ask(port: int, *words: object, seconds: float = 5) -> Reply:
+    """The reply to one command; raises OSError where nobody answers in time."""
     parts = [str(word).encode() for word in words]
     request = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-    with socket.create_connection((HOST, port), timeout=5) as connection:
+    with socket.create_connection((HOST, port), timeout=seconds) as connection:
         connection.sendall(request)
         return read_reply(connection.makefile("rb"))
 

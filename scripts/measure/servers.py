@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure.basics import HOST, TICKS_PER_SECOND, Refused, ask, info, resident_bytes, ticks
+from measure.basics import HOST, TICKS_PER_SECOND, ask, child, info, resident_bytes, ticks
 
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 10
@@ -124,15 +124,15 @@ class Servers:
         config = directory / "cluster.toml"
         for _ in range(START_TRIES):
             config.write_text(kind.config(free_base_port(kind.nodes)))
-            with open(directory / "start.log", "w+") as log:
-                command = ["taskset", "-c", str(self.core), SCRIPTS / "start_cluster.sh", "--config", config, "--dir", directory]
-                command += ["--threads", str(self.threads)]
-                if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode == 0:
-                    lines = [line.split("\t") for line in (directory / "nodes").read_text().splitlines()]
-                    pids, ports = (tuple(int(line[field]) for line in lines) for field in (1, 3))
-                    return Server(f"ringkv, {kind.text()}", ports, pids, is_ringkv=True)
-                log.seek(0)
-                said = log.read()
+            command = ["taskset", "-c", str(self.core), SCRIPTS / "start_cluster.sh", "--config", config, "--dir", directory]
+            command += ["--threads", str(self.threads)]
+            with open(directory / "start.log", "wb") as log, child(command, stdout=log, stderr=log) as starter:
+                status = starter.wait()
+            if status == 0:
+                lines = [line.split("\t") for line in (directory / "nodes").read_text().splitlines()]
+                pids, ports = (tuple(int(line[field]) for line in lines) for field in (1, 3))
+                return Server(f"ringkv, {kind.text()}", ports, pids, is_ringkv=True)
+            said = (directory / "start.log").read_text()
             if "in use" not in said:
                 break
         raise SystemExit(f"start_cluster.sh failed:\n{said}")
@@ -140,26 +140,40 @@ class Servers:
     def start_redis(self, kind: Redis) -> Server:
         """All its processes, until they agree on who they are."""
         count = kind.primaries or 1 + kind.replicas
-        base = free_base_port(2 * count)
-        ports = range(base, base + count)
-        self.processes[kind] = processes = []
-        for port in ports:
-            directory = self.directory / f"redis-{self.started}-{port}"
-            directory.mkdir()
-            command = ["taskset", "-c", str(self.core), "redis-server", "--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]
-            command += ["--dir", str(directory), "--repl-diskless-sync-delay", "0", "--logfile", str(directory / "log")]
-            if kind.primaries:
-                command += ["--cluster-enabled", "yes", "--cluster-port", str(port + count)]
-            elif port != base:
-                command += ["--replicaof", HOST, str(base)]
-            processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
-            (directory / "pid").write_text(str(processes[-1].pid))
-        wait_for(lambda: all(answers(port) for port in ports), f"{kind.text()} does not answer")
+        for _ in range(START_TRIES):
+            base = free_base_port(2 * count)
+            ports = range(base, base + count)
+            self.processes[kind] = processes = []
+            for port in ports:
+                self.launch_redis(kind, base, port)
+            if serve(processes, ports, kind.text()):
+                break
+            end(processes)
+        else:
+            raise SystemExit(f"{kind.text()} does not start; {self.log_of_redis(base).read_text()}")
         if kind.primaries:
             join(ports)
         for port in ports[1:] if kind.replicas else ():
             wait_for(lambda: info(port, "replication").get("master_link_status") == "up", f"{kind.text()}: a replica does not follow")
         return Server(kind.text(), tuple(ports), tuple(process.pid for process in processes), is_ringkv=False)
+
+    def launch_redis(self, kind: Redis, base: int, port: int) -> None:
+        """One process of those from the port `base` on, in a directory of its own that tells its id."""
+        log = self.log_of_redis(port)
+        log.parent.mkdir(exist_ok=True)
+        command = ["taskset", "-c", str(self.core), "redis-server", "--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]
+        command += ["--repl-diskless-sync-delay", "0", "--logfile", str(log)]
+        if kind.primaries:
+            command += ["--cluster-enabled", "yes", "--cluster-port", str(port + kind.primaries)]
+        elif port != base:
+            command += ["--replicaof", HOST, str(base)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=log.parent)
+        self.processes[kind].append(process)
+        (log.parent / "pid").write_text(str(process.pid))
+
+    def log_of_redis(self, port: int) -> Path:
+        """Where one of them writes."""
+        return self.directory / f"redis-{self.started}-{port}" / "log"
 
 
 def settle(server: Server) -> None:
@@ -195,12 +209,17 @@ def join(ports: range) -> None:
     wait_for(lambda: all(is_joined(port) for port in ports), "the Redis Cluster does not come together")
 
 
-def answers(port: int) -> bool:
-    """Whether somebody there answers PING."""
-    try:
-        return ask(port, "PING") == "PONG"
-    except (OSError, Refused):
-        return False
+def serve(processes: list[subprocess.Popen[bytes]], ports: range, name: str) -> bool:
+    """Whether each of these redis-servers answers at its port; if not, one has ended, perhaps since somebody took its port."""
+    def has_ended() -> bool:
+        return any(process.poll() is not None for process in processes)
+
+    def all_answer() -> bool:
+        # It may be a stranger who answers.
+        return all(info(port, "server").get("process_id") == str(process.pid) for process, port in zip(processes, ports))
+
+    wait_for(lambda: has_ended() or all_answer(), f"{name} does not answer")
+    return not has_ended()
 
 
 def wait_for(condition: Callable[[], bool], complaint: str) -> None:
