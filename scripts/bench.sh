@@ -29,7 +29,7 @@ parse_arguments() {
     if [[ -n $PAIRS ]]; then number --pairs "$PAIRS" 1 100; fi
     number --threads "$THREADS" 1 64
     if [[ -z $OUT && -z $ROWS ]]; then OUT=$ROOT/bench/results.md; fi
-    if [[ -n $OUT ]]; then OUT=$(realpath -m "$OUT"); fi
+    if [[ -n $OUT ]]; then OUT=$(results_file "$OUT"); fi
 }
 
 measure() {

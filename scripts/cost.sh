@@ -29,7 +29,7 @@ parse_arguments() {
     PAIRS=${PAIRS:-$((${QUICK:-0} ? 2 : 5))}
     number --keys "$KEYS" 1000 100000000
     number --pairs "$PAIRS" 1 100
-    OUT=$(realpath -m "$OUT")
+    OUT=$(results_file "$OUT")
 }
 
 # start NAME CLUSTER_LINES SERVER_LINES BASE_PORT: a cluster with its state in $TEMP/NAME.

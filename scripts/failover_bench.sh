@@ -32,7 +32,7 @@ parse_arguments() {
     read_options --quick:QUICK --rounds=ROUNDS --out=OUT -- "$@"
     ROUNDS=${ROUNDS:-$((${QUICK:-0} ? 1 : 3))}
     number --rounds "$ROUNDS" 1 100
-    OUT=$(realpath -m "$OUT")
+    OUT=$(results_file "$OUT")
 }
 
 # load NAME ROUND VICTIM PORT...: the load with its kill, its figures in $TEMP/NAME.ROUND.

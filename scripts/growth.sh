@@ -22,7 +22,7 @@ COMMAND="scripts/growth.sh${*:+ $*}"
 parse_arguments() {
     read_options --quick:QUICK --pairs=PAIRS --out=OUT -- "$@"
     if [[ -n $PAIRS ]]; then number --pairs "$PAIRS" 1 100; fi
-    OUT=$(realpath -m "$OUT")
+    OUT=$(results_file "$OUT")
 }
 
 main() {

@@ -88,6 +88,15 @@ number() {
     fi
 }
 
+# results_file FILE: prints its full path, and refuses one that could not be written when the measuring is over.
+results_file() {
+    local file directory
+    file=$(realpath -m "$1")
+    directory=$(dirname "$file")
+    if ! mkdir -p "$directory" 2>/dev/null || [[ ! -w $directory || -d $file ]]; then refuse "cannot write results to $file"; fi
+    printf '%s' "$file"
+}
+
 # ---- leaving nothing behind ----
 
 # attend COMMAND...: runs it in the background and waits, so that a signal is heeded at once, and tidy_up ends the command.

@@ -6,23 +6,17 @@
 # fails although nothing is broken. RINGKV_MUTATION=Name tries that one alone; see what its seed did with
 #   RINGKV_MUTATION=Name RINGKV_SIM_SEED=n cargo test --features mutations --test simulation promises
 set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-case "${1:-}" in
-    -h | --help)
-        sed -n '2,7s/^# \{0,1\}//p' "$0"
-        exit 0
-        ;;
-esac
+if [[ ${1:-} == -* ]]; then read_options -- "$@"; fi
 
 seeds=${1:-3000}
-if ! [[ $seeds =~ ^[0-9]+$ ]]; then
-    echo "mutations.sh: '$seeds' is not a number of seeds" >&2
-    exit 2
-fi
+[[ $seeds =~ ^[0-9]+$ ]] || refuse "'$seeds' is not a number of seeds"
 # Far above what it takes; nothing may run for ever.
 SECONDS_MAX=3600
 
-cd "$(dirname "$0")/.."
+cd "$ROOT"
 cargo test --quiet --features mutations --test simulation --no-run
 export RINGKV_SIM_SEEDS=$seeds RUST_BACKTRACE=0
 timeout "$SECONDS_MAX" cargo test --quiet --features mutations --test simulation every_mutation

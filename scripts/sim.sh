@@ -5,31 +5,25 @@
 # Replay one seed with
 #   RINGKV_SIM_SEED=n cargo test --test simulation promises
 set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-case "${1:-}" in
-    -h | --help)
-        sed -n '2,6s/^# \{0,1\}//p' "$0"
-        exit 0
-        ;;
-esac
+if [[ ${1:-} == -* ]]; then read_options -- "$@"; fi
 
 seeds=${1:-5000}
 first=${2:-0}
 for number in "$seeds" "$first"; do
-    if ! [[ $number =~ ^[0-9]+$ ]]; then
-        echo "sim.sh: '$number' is not a number of seeds" >&2
-        exit 2
-    fi
+    [[ $number =~ ^[0-9]+$ ]] || refuse "'$number' is not a number of seeds"
 done
 
-cd "$(dirname "$0")/.."
+cd "$ROOT"
 # Optimised like a release, but with its assertions, and linked quickly.
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true
 cargo test --quiet --release --test simulation --no-run
 
-echo "sim.sh: seeds $first to $((first + seeds - 1))"
+say "sim.sh: seeds $first to $((first + seeds - 1))"
 export RINGKV_SIM_FIRST=$first RINGKV_SIM_SEEDS=$seeds RUST_BACKTRACE=0
 if ! cargo test --quiet --release --test simulation promises; then
     exit 1
 fi
-echo "sim.sh: all $seeds seeds hold"
+say "sim.sh: all $seeds seeds hold"

@@ -42,7 +42,7 @@ parse_arguments() {
         loading | neighbours | replica) ;;
         *) refuse "--part is loading, neighbours or replica, not '$PART'" ;;
     esac
-    if [[ -n $OUT ]]; then OUT=$(realpath -m "$OUT"); fi
+    if [[ -n $OUT ]]; then OUT=$(results_file "$OUT"); fi
 }
 
 # config BASE_PORT COUNT: nodes from this port on.
