@@ -13,8 +13,12 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]
 
+#[path = "shared/command.rs"]
+mod command;
 #[path = "failover_load/connection.rs"]
 mod connection;
+#[path = "shared/own_time.rs"]
+mod own_time;
 #[path = "failover_load/route.rs"]
 mod route;
 #[path = "failover_load/writer.rs"]
@@ -30,6 +34,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Parser, Subcommand};
 
 use connection::Reply;
+use own_time::own_ticks;
 use route::Route;
 use writer::{Key, Shared, Writer};
 
@@ -152,13 +157,6 @@ fn count(number: u64) -> f64 {
     number as f64
 }
 
-/// Hundredths of a second of processor time that this process has used.
-fn own_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
-}
-
 fn report(writers: &[Writer]) {
     let longest = |gap: &dyn Fn(&Key) -> Duration, chosen: &dyn Fn(&Writer) -> bool| {
         let keys = writers.iter().filter(|writer| chosen(writer)).flat_map(|writer| &writer.keys);
@@ -208,7 +206,7 @@ fn check(arguments: &Check) -> Result<(), String> {
 
 /// The smallest number that any node shows to a client; Redis Cluster shows it at the primary alone.
 fn read_back(nodes: &Nodes, third: usize, name: &str) -> Result<u64, String> {
-    let read = |route: &mut Route| match route.ask(&["GET", name]) {
+    let read = |route: &mut Route| match route.ask(&[b"GET", name.as_bytes()]) {
         Ok(Reply::Bulk(number)) => number.parse().map_err(|error| format!("{name} is '{number}': {error}")),
         Ok(Reply::Null) => Ok(0),
         other => Err(format!("GET {name}: {other:?}")),

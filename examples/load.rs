@@ -21,28 +21,35 @@
 
 #[path = "load/client.rs"]
 mod client;
+#[path = "shared/command.rs"]
+mod command;
+#[path = "shared/connection.rs"]
+mod connection;
 #[path = "load/histogram.rs"]
 mod histogram;
 #[path = "load/keys.rs"]
 mod keys;
-#[path = "load/replies.rs"]
+#[path = "shared/own_time.rs"]
+mod own_time;
+#[path = "shared/replies.rs"]
 mod replies;
 #[path = "load/requests.rs"]
 mod requests;
 
 use std::fmt::Write as _;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use client::{Client, Seen};
+use connection::Connection;
 use histogram::Histogram;
 use keys::{Keys, SlotRange};
+use own_time::own_ticks;
+use replies::Replies;
 use requests::Requests;
 
 #[derive(Parser)]
@@ -141,11 +148,11 @@ fn main() -> Result<(), String> {
 
 async fn load(arguments: &Arguments) -> Result<String, String> {
     let keys = Arc::new(Keys::new(arguments.keys, &arguments.slots, arguments.zipf)?);
-    let mut streams = Vec::new();
-    for port in arguments.ports.iter().cycle().take(arguments.clients as usize) {
-        let stream = TcpStream::connect(("127.0.0.1", *port)).await.map_err(|error| format!("port {port}: {error}"))?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        streams.push((*port, stream));
+    let mut connections = Vec::new();
+    for &port in arguments.ports.iter().cycle().take(arguments.clients as usize) {
+        let replies = Replies::new(arguments.wait.unwrap_or_default());
+        let connection = Connection::open(port, replies).await.map_err(|error| format!("port {port}: {error}"))?;
+        connections.push((port, connection));
     }
     let (began, ticks) = (Instant::now(), own_ticks());
     let budget = Arc::new(Budget {
@@ -153,9 +160,9 @@ async fn load(arguments: &Arguments) -> Result<String, String> {
         until: (!arguments.fill).then(|| began + Duration::from_secs_f64(arguments.seconds)),
     });
     let mut clients = JoinSet::new();
-    for (number, (port, stream)) in (0_u64..).zip(streams) {
+    for (number, (port, connection)) in (0_u64..).zip(connections) {
         let requests = Requests::new(arguments, Arc::clone(&keys), number);
-        clients.spawn(Client::new(port, stream, requests, Arc::clone(&budget)).run());
+        clients.spawn(Client::new(port, connection, requests, Arc::clone(&budget)).run());
     }
     let mut seen = Seen::default();
     while let Some(client) = clients.join_next().await {
@@ -193,11 +200,4 @@ fn report(seen: &Seen, seconds: f64, busy_percent: f64, histogram: bool) -> Stri
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn count(number: u64) -> f64 {
     number as f64
-}
-
-/// Hundredths of a second of processor time that this process has used.
-fn own_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }

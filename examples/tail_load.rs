@@ -8,10 +8,16 @@
 
 #[path = "tail_load/clients.rs"]
 mod clients;
+#[path = "shared/command.rs"]
+mod command;
+#[path = "shared/connection.rs"]
+mod connection;
 #[path = "tail_load/neighbours.rs"]
 mod neighbours;
 #[path = "tail_load/probe.rs"]
 mod probe;
+#[path = "shared/replies.rs"]
+mod replies;
 #[path = "tail_load/slow_link.rs"]
 mod slow_link;
 #[path = "tail_load/times.rs"]
@@ -22,6 +28,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
+
+use replies::Replies;
 
 #[derive(Parser)]
 #[command(about = "Measures how long clients wait beside bad neighbours; see scripts/tail.sh")]
@@ -168,31 +176,9 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// A RESP request.
-fn request(words: &[&[u8]], out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// How many bytes the reply at the start of `bytes` takes, once all of it is there. The replies are those of SET and GET:
-/// a line, or a bulk string.
-fn reply_len(bytes: &[u8]) -> io::Result<Option<usize>> {
-    let Some(line_end) = bytes.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
-    let line = &bytes[..=line_end];
-    let len = match line {
-        [b'$', b'-', ..] => line.len(),
-        [b'$', digits @ .., b'\r', b'\n'] => {
-            let digits = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<usize>().ok());
-            line.len() + digits.ok_or_else(|| io::Error::other("a bad length"))? + 2
-        }
-        [b'-', ..] => return Err(io::Error::other(String::from_utf8_lossy(line).into_owned())),
-        _ => line.len(),
-    };
-    Ok((bytes.len() >= len).then_some(len))
+/// Ends a task whose requests are refused: what it would measure is not what it is for.
+fn refuse_errors(replies: &Replies) -> io::Result<()> {
+    replies.error.as_ref().map_or(Ok(()), |error| Err(io::Error::other(error.clone())))
 }
 
 /// Numbers in no order, the same in each run: xorshift.

@@ -62,11 +62,3 @@ impl Connection {
 fn malformed(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("unexpected reply: {what}"))
 }
-
-/// Appends a command to `out`.
-pub(crate) fn encode(words: &[&str], out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
-    }
-}

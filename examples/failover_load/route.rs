@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::connection::{Connection, Reply, encode};
+use super::command::encode;
+use super::connection::{Connection, Reply};
 use super::writer::slots_of_third;
 
 /// Redirections in a row before a client takes the cluster for broken.
@@ -60,7 +61,7 @@ impl Route {
     }
 
     /// Asks one question.
-    pub(crate) fn ask(&mut self, words: &[&str]) -> io::Result<Reply> {
+    pub(crate) fn ask(&mut self, words: &[&[u8]]) -> io::Result<Reply> {
         let mut request = Vec::new();
         encode(words, &mut request);
         for _ in 0..REDIRECTIONS_MAX {
@@ -83,7 +84,7 @@ fn moved_to(error: &str) -> Option<u16> {
 fn owner(port: u16, slot: u16) -> Option<u16> {
     let mut connection = Connection::open(port).ok()?;
     let mut request = Vec::new();
-    encode(&["CLUSTER", "NODES"], &mut request);
+    encode(&[b"CLUSTER", b"NODES"], &mut request);
     connection.send(&request).ok()?;
     let Reply::Bulk(nodes) = connection.reply().ok()? else { return None };
     nodes.lines().find_map(|line| port_if_owner(line, slot))

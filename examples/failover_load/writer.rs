@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ringkv::ring::Slot;
 
 use super::KEYS_PER_WRITER;
-use super::connection::{Reply, encode};
+use super::command::encode;
+use super::connection::Reply;
 use super::route::Route;
 
 /// What a client waits before it tries again what failed.
@@ -201,7 +202,8 @@ impl Writer {
         let mut requests = Vec::new();
         for &key in keys {
             let key = &self.keys[key];
-            encode(&["SET", &key.name, &(key.acknowledged + 1).to_string()], &mut requests);
+            let number = (key.acknowledged + 1).to_string();
+            encode(&[b"SET", key.name.as_bytes(), number.as_bytes()], &mut requests);
         }
         let connection = self.route.connection()?;
         let is_sent = connection.send(&requests).is_ok();

@@ -1,29 +1,20 @@
-//! One connection: a pipeline is sent, its replies are read, and the next is sent.
+//! One client: a pipeline is sent, its replies are read, and the next is sent.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-
 use super::Budget;
+use super::connection::Connection;
 use super::histogram::Histogram;
-use super::replies::Replies;
 use super::requests::Requests;
-
-const READ_BYTES: usize = 64 * 1024;
-/// A pipeline longer than this is read from while it is sent: a server may stop taking requests until its replies are read.
-const SENT_BLINDLY_MAX: usize = 64 * 1024;
 
 /// A connection and what it asks for.
 pub(crate) struct Client {
     port: u16,
-    stream: TcpStream,
+    connection: Connection,
     requests: Requests,
     budget: Arc<Budget>,
-    replies: Replies,
 }
 
 /// What clients saw.
@@ -46,9 +37,8 @@ impl Seen {
 }
 
 impl Client {
-    pub(crate) fn new(port: u16, stream: TcpStream, requests: Requests, budget: Arc<Budget>) -> Self {
-        let replies = Replies::new(requests.replicas);
-        Self { port, stream, requests, budget, replies }
+    pub(crate) fn new(port: u16, connection: Connection, requests: Requests, budget: Arc<Budget>) -> Self {
+        Self { port, connection, requests, budget }
     }
 
     /// Asks until the budget is used up.
@@ -58,45 +48,19 @@ impl Client {
     }
 
     async fn ask(&mut self) -> io::Result<Seen> {
-        let (mut reader, mut writer) = self.stream.split();
-        let (mut out, mut buffer) = (Vec::new(), vec![0; READ_BYTES]);
-        let mut times = Histogram::default();
+        let (mut out, mut times) = (Vec::new(), Histogram::default());
         loop {
             let (count, first) = self.budget.take(self.requests.pipeline, Instant::now());
             if count == 0 {
-                let Replies { missing, errors, .. } = self.replies;
-                return Ok(Seen { times, missing, errors, error: self.replies.error.take() });
+                let replies = &mut self.connection.replies;
+                let (missing, errors) = (replies.missing, replies.errors);
+                return Ok(Seen { times, missing, errors, error: replies.error.take() });
             }
             out.clear();
-            self.replies.expect(self.requests.write(count, first, &mut out));
+            let replies = self.requests.write(count, first, &mut out);
             let sent = Instant::now();
-            exchange(&mut reader, &mut writer, &out, &mut self.replies, &mut buffer).await?;
+            self.connection.exchange(&out, replies).await?;
             times.note(sent.elapsed(), count);
         }
     }
-}
-
-async fn exchange(
-    reader: &mut ReadHalf<'_>,
-    writer: &mut WriteHalf<'_>,
-    out: &[u8],
-    replies: &mut Replies,
-    buffer: &mut [u8],
-) -> io::Result<()> {
-    if out.len() <= SENT_BLINDLY_MAX {
-        writer.write_all(out).await?;
-        return read(reader, replies, buffer).await;
-    }
-    tokio::try_join!(writer.write_all(out), read(reader, replies, buffer)).map(|_| ())
-}
-
-async fn read(reader: &mut ReadHalf<'_>, replies: &mut Replies, buffer: &mut [u8]) -> io::Result<()> {
-    while !replies.are_complete() {
-        let length = reader.read(buffer).await?;
-        if length == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        replies.take(&buffer[..length]).map_err(|text| io::Error::new(ErrorKind::InvalidData, text))?;
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::command::{begin, encode, push};
 use super::keys::{Keys, NAME_BYTES, Random, write_name};
 use super::{Arguments, Command};
 
@@ -23,8 +24,6 @@ pub(crate) struct Requests {
     wait: Vec<u8>,
     /// Requests in a pipeline.
     pub(crate) pipeline: u64,
-    /// How many replicas a reply of WAIT has to count.
-    pub(crate) replicas: u32,
     command: Command,
     fill: bool,
     keys: Arc<Keys>,
@@ -35,15 +34,16 @@ impl Requests {
     pub(crate) fn new(arguments: &Arguments, keys: Arc<Keys>, client: u64) -> Self {
         let name = [0; NAME_BYTES];
         let mget = [&b"MGET"[..]].into_iter().chain((0..arguments.mget_keys).map(|_| &name[..])).collect::<Vec<_>>();
-        let wait =
-            arguments.wait.map(|replicas| encode(&[b"WAIT", replicas.to_string().as_bytes(), WAIT_MS.as_bytes()]));
+        let mut wait = Vec::new();
+        if let Some(replicas) = arguments.wait {
+            encode(&[b"WAIT", replicas.to_string().as_bytes(), WAIT_MS.as_bytes()], &mut wait);
+        }
         Self {
             set: Template::new(&[b"SET", &name, &vec![b'x'; arguments.value_bytes]], 1),
             get: Template::new(&[b"GET", &name], 1),
             mget: Template::new(&mget, mget.len() - 1),
-            wait: wait.unwrap_or_default(),
+            wait,
             pipeline: arguments.pipeline.into(),
-            replicas: arguments.wait.unwrap_or_default(),
             command: if arguments.fill { Command::Set } else { arguments.command },
             fill: arguments.fill,
             keys,
@@ -79,25 +79,14 @@ impl Requests {
 impl Template {
     /// The command `words`, of which those from the second on are `keys` keys.
     fn new(words: &[&[u8]], keys: usize) -> Self {
-        let (name, each) = (encoded(&words[..1]).len(), encoded(&[&[0; NAME_BYTES]]).len());
-        let head = encode(words).len() - encoded(words).len();
-        let first = head + name + each - NAME_BYTES - b"\r\n".len();
-        Self { bytes: encode(words), keys: (0..keys).map(|key| first + key * each).collect() }
+        let mut template = Self { bytes: Vec::new(), keys: Vec::new() };
+        begin(words.len(), &mut template.bytes);
+        for (number, word) in words.iter().enumerate() {
+            push(word, &mut template.bytes);
+            if (1..=keys).contains(&number) {
+                template.keys.push(template.bytes.len() - b"\r\n".len() - word.len());
+            }
+        }
+        template
     }
-}
-
-/// A command as it is sent.
-fn encode(words: &[&[u8]]) -> Vec<u8> {
-    [format!("*{}\r\n", words.len()).into_bytes(), encoded(words)].concat()
-}
-
-/// The same without its head.
-fn encoded(words: &[&[u8]]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
-    out
 }

@@ -1,15 +1,15 @@
 //! Ordinary clients: they send one request, wait for its answer, and send the next.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::command::encode;
+use super::connection::Connection;
+use super::replies::Replies;
 use super::times::Times;
-use super::{Numbers, Server, Span, key, reply_len, request};
+use super::{Numbers, Server, Span, key, refuse_errors};
 
 /// Connections of `fill`.
 const FILLERS: u64 = 4;
@@ -41,17 +41,17 @@ pub(crate) fn run(server: Server, span: &Span, count: usize, writes_alone: bool)
 }
 
 async fn client(server: Server, deadline: Instant, seed: u64, writes_alone: bool) -> io::Result<Times> {
-    let mut connection = Connection::to(server).await?;
+    let (mut connection, mut out) = (connect(server).await?, Vec::new());
     let (mut numbers, mut times) = (Numbers(seed * 7919 + 1), Times::default());
     let value = vec![b'v'; server.value_bytes];
     loop {
         let key = key(numbers.next(server.among));
         match writes_alone || numbers.next(2) == 0 {
-            true => request(&[b"SET", &key, &value], &mut connection.out),
-            false => request(&[b"GET", &key], &mut connection.out),
+            true => encode(&[b"SET", &key, &value], &mut out),
+            false => encode(&[b"GET", &key], &mut out),
         }
         let began = Instant::now();
-        connection.exchange(1).await?;
+        exchange(&mut connection, &mut out, 1).await?;
         let now = Instant::now();
         times.add(now - began);
         if now >= deadline {
@@ -79,51 +79,26 @@ pub(crate) fn fill(server: Server, keys: u64, pipeline: u64) -> io::Result<()> {
 }
 
 async fn filler(server: Server, (mut next, end): (u64, u64), pipeline: u64) -> io::Result<()> {
-    let mut connection = Connection::to(server).await?;
+    let (mut connection, mut out) = (connect(server).await?, Vec::new());
     let value = vec![b'v'; server.value_bytes];
     while next < end {
         let batch = pipeline.min(end - next);
         for number in next..next + batch {
-            request(&[b"SET", &key(number), &value], &mut connection.out);
+            encode(&[b"SET", &key(number), &value], &mut out);
         }
-        connection.exchange(batch).await?;
+        exchange(&mut connection, &mut out, batch).await?;
         next += batch;
     }
     Ok(())
 }
 
-/// A connection with what is to be sent, and what was received.
-struct Connection {
-    stream: TcpStream,
-    out: Vec<u8>,
-    input: Vec<u8>,
+async fn connect(server: Server) -> io::Result<Connection> {
+    Connection::open(server.port, Replies::new(0)).await
 }
 
-impl Connection {
-    async fn to(server: Server) -> io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, out: Vec::new(), input: Vec::new() })
-    }
-
-    /// Sends what is to be sent, and waits for so many replies.
-    async fn exchange(&mut self, replies: u64) -> io::Result<()> {
-        self.stream.write_all(&self.out).await?;
-        self.out.clear();
-        let (mut missing, mut at) = (replies, 0);
-        loop {
-            while let Some(len) = reply_len(&self.input[at..])? {
-                at += len;
-                missing -= 1;
-            }
-            self.input.drain(..at);
-            at = 0;
-            if missing == 0 {
-                return Ok(());
-            }
-            if self.stream.read_buf(&mut self.input).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-    }
+/// Sends what is in `out`, empties it, and waits for so many replies.
+async fn exchange(connection: &mut Connection, out: &mut Vec<u8>, replies: u64) -> io::Result<()> {
+    connection.exchange(out, replies).await?;
+    out.clear();
+    refuse_errors(&connection.replies)
 }

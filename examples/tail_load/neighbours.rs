@@ -6,8 +6,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::command::encode;
+use super::replies::Replies;
 use super::times::Times;
-use super::{Numbers, Server, Span, key, reply_len, request};
+use super::{Numbers, Server, Span, key, refuse_errors};
 
 /// The value that is asked for and never read.
 const UNPIECE_BYTES: usize = 100_000;
@@ -29,8 +31,8 @@ fn connect(server: Server) -> io::Result<TcpStream> {
 pub(crate) fn large(server: Server, span: &Span, bytes: usize) -> io::Result<()> {
     let mut stream = connect(server)?;
     let (mut set, mut get) = (Vec::new(), Vec::new());
-    request(&[b"SET", b"large", &vec![b'l'; bytes]], &mut set);
-    request(&[b"GET", b"large"], &mut get);
+    encode(&[b"SET", b"large", &vec![b'l'; bytes]], &mut set);
+    encode(&[b"GET", b"large"], &mut get);
     let (mut times, mut input) = (Times::default(), vec![0; PIECE_BYTES]);
     while !span.is_over() {
         let began = Instant::now();
@@ -72,30 +74,24 @@ pub(crate) fn deep(server: Server, span: &Span, pipeline: u64) -> io::Result<()>
     for number in 0..pipeline {
         let key = key(numbers.next(server.among));
         match number % 2 {
-            0 => request(&[b"SET", &key, &value], &mut batch),
-            _ => request(&[b"GET", &key], &mut batch),
+            0 => encode(&[b"SET", &key, &value], &mut batch),
+            _ => encode(&[b"GET", &key], &mut batch),
         }
     }
     // Whoever only writes would wait for a server that waits for its replies to be taken.
     let writing = thread::spawn(move || orders.into_iter().try_for_each(|()| write_pieces(&mut writer, &batch)));
-    let (mut times, mut input) = (Times::default(), Vec::new());
-    let mut piece = vec![0; PIECE_BYTES];
+    let (mut times, mut replies, mut piece) = (Times::default(), Replies::new(0), vec![0; PIECE_BYTES]);
     while !span.is_over() {
         let began = Instant::now();
         let _ = wanted.send(());
-        let mut missing = pipeline;
-        while missing > 0 {
+        replies.expect(pipeline);
+        while !replies.are_complete() {
             match stream.read(&mut piece)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
-                count => input.extend_from_slice(&piece[..count]),
+                count => replies.take(&piece[..count])?,
             }
-            let mut at = 0;
-            while let Some(len) = reply_len(&input[at..])? {
-                at += len;
-                missing -= 1;
-            }
-            input.drain(..at);
         }
+        refuse_errors(&replies)?;
         times.add(began.elapsed());
     }
     drop(wanted);
@@ -108,12 +104,12 @@ pub(crate) fn deep(server: Server, span: &Span, pipeline: u64) -> io::Result<()>
 pub(crate) fn deaf(server: Server, span: &Span, requests: usize) -> io::Result<()> {
     let mut stream = connect(server)?;
     let mut set = Vec::new();
-    request(&[b"SET", b"unread", &vec![b'u'; UNPIECE_BYTES]], &mut set);
+    encode(&[b"SET", b"unread", &vec![b'u'; UNPIECE_BYTES]], &mut set);
     stream.write_all(&set)?;
     skip(&mut stream, &mut [0; 5], b"+OK\r\n".len())?;
     stream.set_nonblocking(true)?;
     let mut batch = Vec::new();
-    (0..UNREAD_BATCH).for_each(|_| request(&[b"GET", b"unread"], &mut batch));
+    (0..UNREAD_BATCH).for_each(|_| encode(&[b"GET", b"unread"], &mut batch));
     let (mut sent, mut rest) = (0, batch.as_slice());
     while !span.is_over_at(Instant::now()) {
         if sent < requests {

@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::command::encode;
+use super::replies::Replies;
 use super::times::Times;
-use super::{Numbers, Server, Span, key, reply_len, request};
+use super::{Numbers, Server, Span, key, refuse_errors};
 
 /// How often.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -19,25 +21,26 @@ pub(crate) fn probe(server: Server, span: &Span) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut numbers, mut times) = (Numbers(7), Times::default());
     let value = vec![b'p'; server.value_bytes];
-    let (mut out, mut input) = (Vec::new(), vec![0; server.value_bytes + 64]);
+    let (mut out, mut input, mut replies) = (Vec::new(), vec![0; server.value_bytes + 64], Replies::new(0));
     let mut round = 0_u32;
     while !(round.is_multiple_of(LOOK) && span.is_over()) {
         round += 1;
         let key = key(numbers.next(server.among));
         out.clear();
         match round.is_multiple_of(2) {
-            true => request(&[b"GET", &key], &mut out),
-            false => request(&[b"SET", &key, &value], &mut out),
+            true => encode(&[b"GET", &key], &mut out),
+            false => encode(&[b"SET", &key, &value], &mut out),
         }
         let began = Instant::now();
         stream.write_all(&out)?;
-        let mut filled = 0;
-        while reply_len(&input[..filled])?.is_none() {
-            match stream.read(&mut input[filled..])? {
+        replies.expect(1);
+        while !replies.are_complete() {
+            match stream.read(&mut input)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => filled += count,
+                count => replies.take(&input[..count])?,
             }
         }
+        refuse_errors(&replies)?;
         let took = began.elapsed();
         times.add(took);
         thread::sleep(PERIOD.saturating_sub(took));

@@ -1,5 +1,7 @@
 //! Counts replies as they come in pieces, and looks at no more of them than it must.
 
+use std::io::{self, ErrorKind};
+
 /// What is still to come of the replies to one pipeline.
 #[derive(Default)]
 pub(crate) struct Replies {
@@ -19,20 +21,23 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
+    /// Replies of which those to WAIT have to count so many replicas.
     pub(crate) fn new(replicas: u32) -> Self {
         Self { replicas, ..Self::default() }
     }
 
+    /// So many more are on their way.
     pub(crate) fn expect(&mut self, replies: u64) {
         self.open += replies;
     }
 
+    /// Whether nothing more is to come.
     pub(crate) fn are_complete(&self) -> bool {
         self.open == 0 && self.value == 0
     }
 
-    /// Takes what was read.
-    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+    /// Takes what was read. A reply that nobody can have asked for is an error; one that refuses a request is counted.
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let skipped = self.value.min(bytes.len());
             self.value -= skipped;
@@ -55,9 +60,9 @@ impl Replies {
     }
 
     /// A line with its end: a whole reply, or the head of one.
-    fn begin(&mut self, line: &[u8]) -> Result<(), String> {
+    fn begin(&mut self, line: &[u8]) -> io::Result<()> {
         let text = line.strip_suffix(b"\r\n").unwrap_or_default();
-        self.open = self.open.checked_sub(1).ok_or_else(|| format!("nobody asked for {}", shown(line)))?;
+        self.open = self.open.checked_sub(1).ok_or_else(|| malformed(format!("nobody asked for {}", shown(line))))?;
         match text {
             b"+OK" => {}
             b"$-1" | b"_" => self.missing += 1,
@@ -68,15 +73,19 @@ impl Replies {
             [b'$', length @ ..] => self.value = number(length)? + b"\r\n".len(),
             [b'*', length @ ..] => self.open += number(length)? as u64,
             [b':', count @ ..] if number(count)? >= self.replicas as usize => {}
-            _ => return Err(shown(line)),
+            _ => return Err(malformed(shown(line))),
         }
         Ok(())
     }
 }
 
-fn number(digits: &[u8]) -> Result<usize, String> {
+fn number(digits: &[u8]) -> io::Result<usize> {
     let text = std::str::from_utf8(digits).unwrap_or_default();
-    text.parse().map_err(|_| format!("{} is no number", shown(digits)))
+    text.parse().map_err(|_| malformed(format!("{} is no number", shown(digits))))
+}
+
+fn malformed(text: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, text)
 }
 
 fn shown(line: &[u8]) -> String {
