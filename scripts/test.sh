@@ -15,6 +15,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # A stage that hangs ends here. Far above what a cold build on two cores takes.
 STAGE_SECONDS_MAX=1800
 
+# What a failed assertion says is not to be lost among the frames that follow it.
+export RUST_BACKTRACE=0
+
 STAGE=''
 TIMES=()
 
