@@ -48,7 +48,7 @@ pub enum CommandId {
     RHold, RPlace, RTake, RSettle,
     RSums,
     RPick,
-    RSets,
+    RSets, RAgain,
 }
 
 /// The group under which the documentation files a command.

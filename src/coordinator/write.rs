@@ -11,9 +11,9 @@ use super::quorum::Quorum;
 use crate::mutation::{Mutation, is_on};
 use crate::version::{StartNumber, Version};
 
-/// How often one write is stamped before the coordinator gives up: each time a quorum of replicas has to have seen a
-/// yet newer version meanwhile, so more than a few means a clock that runs away.
-pub(crate) const STAMPS_MAX: usize = 4;
+/// How often one write is stamped before the coordinator gives up: each time a quorum of replicas has to have seen a yet newer
+/// version meanwhile, and an update or a delete has to be in the way.
+pub(crate) const STAMPS_MAX: usize = 32;
 
 /// What a replica showed before a write: enough to count deletions truly.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -112,6 +112,8 @@ pub(crate) struct WriteProgress {
     /// The largest version among the STALE answers.
     stale: Version,
     phase: Phase,
+    /// A stale quorum has refused an earlier stamp.
+    was_refused: bool,
     /// Whether it is an update's write: that is never merely stamped anew.
     is_update: bool,
     /// The largest ballot or version for which a replica refused it for now.
@@ -138,6 +140,7 @@ impl WriteProgress {
             before: Before::default(),
             stale: Version::default(),
             phase: Phase::Writing,
+            was_refused: false,
             is_update: false,
             promised: Version::default(),
             is_given_up: false,
@@ -169,6 +172,12 @@ impl WriteProgress {
     /// The present attempt; answers to earlier ones are told apart by it.
     pub(crate) fn attempt(&self) -> usize {
         self.stamps.len()
+    }
+
+    /// Whether replicas may take it below newer writes. So many have shown what was older than the present stamp, after this
+    /// write began, that whatever is newer there had no quorum then: it may as well have come right after this one.
+    pub(crate) fn may_be_covered(&self) -> bool {
+        self.was_refused
     }
 
     /// Every stamp that a revert has to name.
@@ -241,6 +250,7 @@ impl WriteProgress {
         }
         let limit = if is_on(Mutation::RetryAtFirstStale) { 1 } else { self.stale_limit };
         if self.count(Replica::Stale) >= limit && self.attempt() < STAMPS_MAX && !self.is_update {
+            self.was_refused = true;
             return Verdict::Restamp(self.stale);
         }
         if !self.quorum.write_is_lost(acks, self.count(Replica::Awaited)) {

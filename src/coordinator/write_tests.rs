@@ -218,3 +218,15 @@ fn a_write_of_all_replicas_is_not_stamped_anew_while_the_cluster_could_read_it()
     progress.answered(2, 1, WriteAnswer::Stale(version(20)));
     assert_eq!(progress.verdict(), Verdict::Revert);
 }
+
+#[test]
+fn only_a_stale_quorum_lets_replicas_take_it_below_newer_ones() {
+    let mut progress = write_of_three(2, 3);
+    assert!(!progress.may_be_covered());
+    progress.answered(0, 1, WriteAnswer::Stale(version(20)));
+    assert_eq!(progress.verdict(), Verdict::Wait);
+    assert!(!progress.may_be_covered(), "what is newer there may have had its quorum before");
+    progress.answered(1, 1, WriteAnswer::Stale(version(30)));
+    assert_eq!(progress.verdict(), Verdict::Restamp(version(30)));
+    assert!(progress.may_be_covered());
+}

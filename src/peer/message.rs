@@ -31,6 +31,18 @@ pub enum PeerRequest<'a> {
     },
     /// Fresh writes of values that do not expire, stamped one after the other: `RSETS`, see [`FreshWrite`].
     WriteMany(Vec<FreshWrite<'a>>),
+    /// A write that so many replicas have refused that it was stamped anew, above all that they showed: `RAGAIN key version
+    /// expiry|- value`. What has come since may stand above it, so it is taken below that as well.
+    WriteAgain {
+        /// The key, of any bytes.
+        key: &'a [u8],
+        /// The value.
+        value: &'a [u8],
+        /// The new stamp.
+        version: Version,
+        /// When the record expires.
+        expires_at: Option<UnixMs>,
+    },
     /// A record that another replica holds already (a hint, a read repair, catching up, anti-entropy):
     /// `RCOPY key version expiry|- [value]`. Decided wherever it arrives.
     Copy {
@@ -130,9 +142,9 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 22] = [
-    "RSET", "RSETS", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK", "RBEAT",
-    "RFLUSH", "RHELLO", "RSCAN", "RSUMS", "RPICK", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
+const NAMES: [&str; 23] = [
+    "RSET", "RSETS", "RAGAIN", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK",
+    "RBEAT", "RFLUSH", "RHELLO", "RSCAN", "RSUMS", "RPICK", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
@@ -171,6 +183,13 @@ impl<'a> PeerRequest<'a> {
                 encode_versioned(b"*3\r\n$4\r\nRDEL\r\n", key, *version, out);
             }
             Self::WriteMany(writes) => fresh_writes::encode(writes, out),
+            Self::WriteAgain { key, value, version, expires_at } => {
+                out.extend_from_slice(b"*5\r\n$6\r\nRAGAIN\r\n");
+                reply::bulk(out, key);
+                bulk_version(*version, out);
+                bulk_expiry(*expires_at, out);
+                reply::bulk(out, value);
+            }
             Self::Copy { key, value, version, expires_at } => encode_copy(key, *value, *version, *expires_at, out),
             Self::Revert { key, version } => encode_versioned(b"*3\r\n$7\r\nRREVERT\r\n", key, *version, out),
             Self::Read { key } => {
@@ -233,6 +252,10 @@ impl<'a> PeerRequest<'a> {
                 parse_write(key, Some(value), version, Some(parse_expiry(at)?))
             }
             (b"RSETS", args) => fresh_writes::parse(args).map(Self::WriteMany),
+            (b"RAGAIN", [key, version, expiry, value]) => {
+                let (version, expires_at) = (parse_version(version)?, parse_expiry_or_none(expiry)?);
+                Ok(Self::WriteAgain { key, value, version, expires_at })
+            }
             (b"RDEL", [key, version]) => parse_write(key, None, version, None),
             (b"RCOPY", [key, version, expiry]) => parse_copy(key, None, version, expiry),
             (b"RCOPY", [key, version, expiry, value]) => parse_copy(key, Some(value), version, expiry),
@@ -386,8 +409,11 @@ fn parse_copy<'a>(
     version: &[u8],
     expiry: &[u8],
 ) -> Result<PeerRequest<'a>, ParseError> {
-    let expires_at = if expiry == NO_EXPIRY { None } else { Some(parse_expiry(expiry)?) };
-    Ok(PeerRequest::Copy { key, value, version: parse_version(version)?, expires_at })
+    Ok(PeerRequest::Copy { key, value, version: parse_version(version)?, expires_at: parse_expiry_or_none(expiry)? })
+}
+
+fn parse_expiry_or_none(expiry: &[u8]) -> Result<Option<UnixMs>, ParseError> {
+    if expiry == NO_EXPIRY { Ok(None) } else { parse_expiry(expiry).map(Some) }
 }
 
 fn parse_mark<'a>(start: &[u8], lowest_open: &[u8], state: &[u8]) -> Result<PeerRequest<'a>, ParseError> {

@@ -57,6 +57,12 @@ fn request(parts: &Parts) -> PeerRequest<'_> {
         7 if version.hlc().0.is_multiple_of(2) => PeerRequest::Promises,
         7 => PeerRequest::Clock,
         9 => PeerRequest::Beat,
+        10 if version.node().0.is_multiple_of(2) => PeerRequest::WriteAgain {
+            key: &parts.key,
+            value: parts.value.as_deref().unwrap_or_default(),
+            version,
+            expires_at: parts.expires_at,
+        },
         10 => PeerRequest::Flush { version, is_decided: version.hlc().0.is_multiple_of(2) },
         _ => PeerRequest::Update(update(parts)),
     }

@@ -213,6 +213,9 @@ impl Replica {
             PeerRequest::Write { key, value, version, expires_at } => {
                 self.write(slot_of(key), key, value, version, expires_at, now).encode(out);
             }
+            PeerRequest::WriteAgain { key, value, version, expires_at } => {
+                self.write_again(key, value, version, expires_at, now).encode(out);
+            }
             PeerRequest::WriteMany(writes) => self.write_many(&writes, now).encode(out),
             PeerRequest::Copy { key, value, version, expires_at } => {
                 self.copy(key, value, version, expires_at, now).encode(out);
@@ -300,17 +303,24 @@ impl Replica {
         }
         // Asked before: what was promised by an earlier run is known only by a slot that counts.
         let may_ack = self.may_ack(slot);
-        match self.store.write(slot, key, value, expires_at, version, now) {
-            Written::Applied { .. } if !may_ack => PeerReply::Syncing,
-            Written::Applied { prior: Prior { version, live } } if value.is_none() && version != Version::default() => {
-                PeerReply::Prior { version, live }
-            }
-            Written::Applied { .. } => PeerReply::Ok,
-            Written::Stale(_) if is_on(Mutation::NoStaleRule) => PeerReply::Ok,
-            Written::Stale(newer) => PeerReply::Stale(newer),
-            Written::Void => PeerReply::Void,
-            Written::Promised(ballot) => PeerReply::Promised(ballot),
+        let is_delete = value.is_none();
+        written(self.store.write(slot, key, value, expires_at, version, now), may_ack, is_delete)
+    }
+
+    fn write_again(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        version: Version,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> PeerReply {
+        if let Err(refusal) = self.admit(version, expires_at, now) {
+            return refusal;
         }
+        let slot = Slot::of_key(key);
+        let may_ack = self.may_ack(slot);
+        written(self.store.write_again(slot, key, value, expires_at, version, now), may_ack, false)
     }
 
     pub(crate) fn copy(
@@ -386,5 +396,20 @@ impl Replica {
         if memory.syncing.swap(is_syncing, Ordering::AcqRel) != is_syncing || is_news {
             self.changed.notify_waiters();
         }
+    }
+}
+
+/// What a replica answers to a fresh write.
+fn written(written: Written, may_ack: bool, is_delete: bool) -> PeerReply {
+    match written {
+        Written::Applied { .. } if !may_ack => PeerReply::Syncing,
+        Written::Applied { prior: Prior { version, live } } if is_delete && version != Version::default() => {
+            PeerReply::Prior { version, live }
+        }
+        Written::Applied { .. } => PeerReply::Ok,
+        Written::Stale(_) if is_on(Mutation::NoStaleRule) => PeerReply::Ok,
+        Written::Stale(newer) => PeerReply::Stale(newer),
+        Written::Void => PeerReply::Void,
+        Written::Promised(ballot) => PeerReply::Promised(ballot),
     }
 }

@@ -153,19 +153,7 @@ impl LocalKvStore {
         version: Version,
         now: UnixMs,
     ) -> Written {
-        let content = Content::new(key, value, expires_at, now);
-        let is_open = self.context(now).opens(version);
-        let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
-        let key = self.hashed(key);
-        let written =
-            self.change(slot, now, |table, context| match self.refused_below(slot, key.hash, version, context) {
-                Some(limit) if !table.shows_since(key, version) => Written::Promised(limit),
-                _ => table.write(key, record, context),
-            });
-        if is_open && matches!(written, Written::Applied { .. }) {
-            self.closing.push(version, slot, now);
-        }
-        written
+        self.write_fresh(slot, Content::new(key, value, expires_at, now), version, now, SlotTable::write)
     }
 
     /// A fresh write of a coordinator that is a replica itself. `clock` gets the version that the key shows here (the

@@ -1,13 +1,67 @@
 //! Fresh writes: a coordinator's own, which it may still take back.
 
+use super::LocalKvStore;
+use super::copy::Origin;
 use super::decide::Context;
 use super::outcome::{Prior, Written};
 use super::record::{Content, Record};
 use super::slot_table::{HashedKey, SlotTable};
 use super::void::VoidReason;
 use crate::mutation::{Mutation, is_on};
+use crate::ring::Slot;
 use crate::time::UnixMs;
 use crate::version::Version;
+
+impl LocalKvStore {
+    /// A write that was stamped anew, above all that was shown here when it came first. It is taken like a fresh one; or, if newer
+    /// ones have come since, below those of them that may still be taken back, where it stays. Not below the write of an update,
+    /// which has not seen it, nor below a flush.
+    pub fn write_again(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<UnixMs>,
+        version: Version,
+        now: UnixMs,
+    ) -> Written {
+        let content = Content::new(key, Some(value), expires_at, now);
+        self.write_fresh(slot, content, version, now, |table, key, record, context| {
+            let written = table.write(key, record, context);
+            let is_refused = matches!(written, Written::Stale(_)) && table.shown(key).is_some();
+            if is_refused && self.promises.promised_above(slot, version).is_none() {
+                // Whatever it says: the copy is there now, or outranked by what is decided.
+                table.copy(key, Record::decided(content, version), Origin::Sent, context);
+                return Written::Applied { prior: Prior::default() };
+            }
+            written
+        })
+    }
+
+    /// Takes a fresh write as `take` does, unless a promise is in its way.
+    #[inline]
+    pub(super) fn write_fresh(
+        &self,
+        slot: Slot,
+        content: Content<'_>,
+        version: Version,
+        now: UnixMs,
+        take: impl FnOnce(&mut SlotTable, HashedKey<'_>, Record, &Context<'_>) -> Written,
+    ) -> Written {
+        let is_open = self.context(now).opens(version);
+        let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
+        let key = self.hashed(content.key);
+        let written =
+            self.change(slot, now, |table, context| match self.refused_below(slot, key.hash, version, context) {
+                Some(limit) if !table.shows_since(key, version) => Written::Promised(limit),
+                _ => take(table, key, record, context),
+            });
+        if is_open && matches!(written, Written::Applied { .. }) {
+            self.closing.push(version, slot, now);
+        }
+        written
+    }
+}
 
 impl SlotTable {
     /// Shows `record` if it is newer than what is shown, and otherwise refuses it for good.

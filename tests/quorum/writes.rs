@@ -1,5 +1,7 @@
 //! Writes: taken by their quorum, refused beforehand, or taken back.
 
+use std::sync::Arc;
+
 use ringkv::ring::NodeIndex;
 
 use super::*;
@@ -182,4 +184,25 @@ async fn a_record_that_cannot_be_of_this_cluster_is_refused() {
         assert!(ask(&cluster, 2, 0, request).starts_with(b"-ERR "), "{version} {expires_at:?}");
     }
     assert_eq!(cluster.get(0, "k").await, Reply::nil());
+}
+
+/// Clients of all nodes write one key all the time, so nearly every write meets newer ones on its way, again and again.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_refused_because_many_write_the_same_key() {
+    let cluster = three().start().await;
+    for (from, to, ms) in [(0, 1, 1), (1, 2, 2), (2, 0, 3), (1, 0, 2), (2, 1, 1), (0, 2, 2)] {
+        cluster.network.set_delay(index(from), index(to), Duration::from_millis(ms));
+    }
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..24 {
+        let cluster = Arc::clone(&cluster);
+        clients.spawn(async move {
+            for number in 0..50 {
+                let reply = cluster.set(client % 3, "k", &format!("{client}:{number}")).await;
+                assert!(reply.is_done(), "{reply:?}");
+                cluster.pass(number % 3).await;
+            }
+        });
+    }
+    clients.join_all().await;
 }

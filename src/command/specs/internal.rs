@@ -38,6 +38,15 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
             Argument::new("steps", ArgumentKind::String),
             Argument::block("key_value", &[Argument::new("key", ArgumentKind::String), VALUE]).multiple(),
         ]),
+    command(
+        CommandId::RAgain,
+        "ragain",
+        5,
+        "Writes a record that was refused under an earlier version, below newer ones if need be.",
+    )
+    .flags(WRITE)
+    .keys(KeySpec::first(&["OW", "update"]))
+    .arguments(&[Argument::key(), VERSION, Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime), VALUE]),
     command(CommandId::RDel, "rdel", 3, "Writes a fresh tombstone and says whether it hid a value.")
         .flags(WRITE)
         .keys(KeySpec::first(&["RM", "delete"]))

@@ -41,7 +41,10 @@ impl Flight<'_> {
             Some(terms) => terms.ballot,
             None => coordinator.stamp(*slot, key, value, expires_at, progress, now),
         };
-        let request = PeerRequest::Write { key, value, version, expires_at };
+        let request = match value {
+            Some(value) if progress.may_be_covered() => PeerRequest::WriteAgain { key, value, version, expires_at },
+            _ => PeerRequest::Write { key, value, version, expires_at },
+        };
         let step = Step::Write { attempt: progress.attempt() };
         let replicas = coordinator.replica.ring.preference_list(*slot).as_slice().iter().enumerate();
         let others = replicas.filter(|&(_, &node)| node != coordinator.replica.index);

@@ -44,6 +44,9 @@ impl Copies {
     fn push_written(&mut self, request: &Request<'_>) {
         match PeerRequest::parse(request) {
             Ok(PeerRequest::Write { key, value, version, expires_at }) => self.push(key, value, version, expires_at),
+            Ok(PeerRequest::WriteAgain { key, value, version, expires_at }) => {
+                self.push(key, Some(value), version, expires_at);
+            }
             Ok(PeerRequest::WriteMany(writes)) => {
                 for write in writes {
                     self.push(write.key, Some(write.value), write.version, None);

@@ -171,3 +171,50 @@ fn a_write_of_the_same_length_happens_in_place_unless_somebody_holds_the_record(
     assert_eq!(bench.get_at("k", LATER).as_deref(), Some("longer"));
     assert_eq!((bench.store.counts().live_keys, bench.store.counts().records), (1, 1));
 }
+
+fn set_again(bench: &Bench, value: &str, version: Version) -> Written {
+    bench.store.write_again(bench.slot, b"k", value.as_bytes(), None, version, NOW)
+}
+
+#[test]
+fn a_write_that_comes_again_is_like_a_fresh_one_if_it_is_the_newest() {
+    let bench = Bench::new();
+    bench.set("k", "old", v(5));
+    assert_eq!(set_again(&bench, "new", v(9)), applied(v(5), true));
+    assert_eq!(bench.revert("k", v(9)), Reverted::Confirmed);
+    assert_eq!(bench.get("k").as_deref(), Some("old"));
+}
+
+#[test]
+fn a_write_that_comes_again_lies_below_newer_ones_and_shows_when_they_are_taken_back() {
+    let bench = Bench::new();
+    bench.set("k", "newer", v(10));
+    bench.set("k", "newest", v(12));
+    assert_eq!(set_again(&bench, "v", v(9)), applied(Version::default(), false));
+    assert_eq!(set_again(&bench, "v", v(9)), applied(Version::default(), false), "a repetition changes nothing");
+    assert_eq!(bench.revert("k", v(9)), Reverted::Kept, "it counts as acknowledged here");
+    assert_eq!(bench.shown("k"), Some(v(12)));
+    for newer in [10, 12] {
+        assert_eq!(bench.revert("k", v(newer)), Reverted::Confirmed);
+    }
+    assert_eq!(bench.get("k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_write_that_comes_again_is_refused_where_it_was_taken_back_or_a_flush_or_an_update_is_above() {
+    let bench = Bench::new();
+    bench.set("k", "newer", v(10));
+    bench.revert("k", v(8));
+    assert_eq!(set_again(&bench, "v", v(8)), Written::Void);
+
+    let prepared = bench.store.prepare(bench.slot, b"k", v(20), NOW, |lookup| lookup.version());
+    assert_eq!(prepared, Prepared::Shows(Some(v(10))));
+    let accepted = bench.store.accept(bench.slot, b"k", Some(b"updated"), None, (v(20), v(10)), NOW);
+    assert_eq!(accepted, Accepted::Written(applied(v(10), true)));
+    assert_eq!(set_again(&bench, "v", v(15)), Written::Stale(v(20)), "the update has not seen it");
+    bench.set("k", "newest", v(30));
+    assert_eq!(set_again(&bench, "v", v(25)), applied(Version::default(), false), "this one is above the update");
+
+    drop(bench.store.flush(v(40)));
+    assert_eq!(set_again(&bench, "v", v(35)), Written::Stale(v(40)));
+}
