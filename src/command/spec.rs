@@ -48,7 +48,7 @@ pub enum CommandId {
     RHold, RPlace, RTake, RSettle,
     RSums,
     RPick,
-    RSets, RAgain,
+    RSets, RAgain, RGets,
 }
 
 /// The group under which the documentation files a command.

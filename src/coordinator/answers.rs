@@ -86,6 +86,7 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
         | PeerReply::Stale(_)
         | PeerReply::Missing
         | PeerReply::Record(_)
+        | PeerReply::Records(_)
         | PeerReply::Keys { .. }
         | PeerReply::Digests { .. }
         | PeerReply::Scan(_)

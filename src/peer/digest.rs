@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::message::{ParseError, bulk_number, parse_number, wrong_argument, wrong_arguments};
 use crate::codec::reply;
 use crate::version::{parse_hex, write_hex};
 
@@ -23,6 +24,32 @@ pub enum DigestScope {
 impl DigestScope {
     /// How many groups there are.
     pub const GROUPS: u8 = 128;
+
+    /// Appends the request.
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
+        match self {
+            Self::All => out.extend_from_slice(b"*1\r\n$7\r\nRDIGEST\r\n"),
+            Self::Groups => out.extend_from_slice(b"*2\r\n$7\r\nRDIGEST\r\n$6\r\ngroups\r\n"),
+            Self::Group(number) => {
+                out.extend_from_slice(b"*3\r\n$7\r\nRDIGEST\r\n$5\r\ngroup\r\n");
+                bulk_number(number.into(), out);
+            }
+        }
+    }
+
+    /// Reads the request's arguments behind its word.
+    pub(super) fn parse(args: &[&[u8]]) -> Result<Self, ParseError> {
+        match args {
+            [] => Ok(Self::All),
+            [b"groups"] => Ok(Self::Groups),
+            [b"group", text] => {
+                let number = parse_number(text).and_then(|number| u8::try_from(number).ok());
+                let group = number.filter(|&number| number < Self::GROUPS).map(Self::Group);
+                group.ok_or_else(|| wrong_argument("group of slots", text))
+            }
+            _ => Err(wrong_arguments(b"RDIGEST")),
+        }
+    }
 }
 
 /// What a replica holds of some slots.

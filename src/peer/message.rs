@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{CatchUp, DigestScope, FreshWrite, Mark, ScanQuestion, UpdateRequest, fresh_writes, scan};
+use super::{CatchUp, DigestScope, FreshWrite, Mark, Records, ScanQuestion, UpdateRequest, fresh_writes, scan};
 use crate::codec::{Request, reply};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -67,6 +67,8 @@ pub enum PeerRequest<'a> {
         /// The key, of any bytes.
         key: &'a [u8],
     },
+    /// A coordinator asks for the newest records of several keys: `RGETS`, see [`Records`](super::Records).
+    ReadMany(Vec<&'a [u8]>),
     /// The sender's watermark, ahead of its requests and whenever a link is idle: `RMARK start lowest-open
     /// blank|syncing|caught-up`. Every version of the run `start` below `lowest_open`, and every version of the sender's older
     /// runs, is decided.
@@ -142,9 +144,9 @@ pub enum ParseError {
 }
 
 /// The requests' words.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 24] = [
     "RSET", "RSETS", "RAGAIN", "RDEL", "RCOPY", "RREVERT", "RGET", "RMARK", "RKEYS", "RDIGEST", "RCOUNT", "RCLOCK",
-    "RBEAT", "RFLUSH", "RHELLO", "RSCAN", "RSUMS", "RPICK", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE",
+    "RBEAT", "RFLUSH", "RHELLO", "RSCAN", "RSUMS", "RPICK", "RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE", "RGETS",
 ];
 /// Those of [`UpdateRequest`].
 const UPDATE_NAMES: [&str; 5] = ["RPREPARE", "RACCEPT", "RBASE", "RCALL", "RDONE"];
@@ -192,10 +194,8 @@ impl<'a> PeerRequest<'a> {
             }
             Self::Copy { key, value, version, expires_at } => encode_copy(key, *value, *version, *expires_at, out),
             Self::Revert { key, version } => encode_versioned(b"*3\r\n$7\r\nRREVERT\r\n", key, *version, out),
-            Self::Read { key } => {
-                out.extend_from_slice(b"*2\r\n$4\r\nRGET\r\n");
-                reply::bulk(out, key);
-            }
+            Self::Read { key } => encode_reads(&[key], out),
+            Self::ReadMany(keys) => encode_reads(keys, out),
             Self::Mark(Mark { start, lowest_open, catch_up }) => {
                 out.extend_from_slice(b"*4\r\n$5\r\nRMARK\r\n");
                 bulk_number(start.get(), out);
@@ -203,7 +203,7 @@ impl<'a> PeerRequest<'a> {
                 reply::bulk(out, catch_up.word().as_bytes());
             }
             Self::Keys { slot, from } => encode_keys(*slot, *from, out),
-            Self::Digest(scope) => encode_digest(*scope, out),
+            Self::Digest(scope) => scope.encode(out),
             Self::Count { alive } => {
                 out.extend_from_slice(b"*2\r\n$6\r\nRCOUNT\r\n");
                 reply::bulk(out, scan::shown_nodes(alive).as_bytes());
@@ -261,12 +261,11 @@ impl<'a> PeerRequest<'a> {
             (b"RCOPY", [key, version, expiry, value]) => parse_copy(key, Some(value), version, expiry),
             (b"RREVERT", [key, version]) => Ok(Self::Revert { key, version: parse_version(version)? }),
             (b"RGET", [key]) => Ok(Self::Read { key }),
+            (b"RGETS", [_, ..]) => Ok(Self::ReadMany(rest.to_vec())),
             (b"RMARK", [start, lowest_open, state]) => parse_mark(start, lowest_open, state),
             (b"RKEYS", [slot]) => Ok(Self::Keys { slot: parse_slot(slot)?, from: 0 }),
             (b"RKEYS", [slot, from]) => Ok(Self::Keys { slot: parse_slot(slot)?, from: parse_position(from)? }),
-            (b"RDIGEST", []) => Ok(Self::Digest(DigestScope::All)),
-            (b"RDIGEST", [b"groups"]) => Ok(Self::Digest(DigestScope::Groups)),
-            (b"RDIGEST", [b"group", number]) => Ok(Self::Digest(DigestScope::Group(parse_group(number)?))),
+            (b"RDIGEST", args) => DigestScope::parse(args).map(Self::Digest),
             (b"RCOUNT", [alive]) => Ok(Self::Count { alive: scan::parse_nodes(alive)? }),
             (b"RCLOCK", []) => Ok(Self::Clock),
             (b"RCLOCK", [b"HOLD"]) => Ok(Self::Hold),
@@ -317,15 +316,10 @@ fn encode_keys(slot: Slot, from: u32, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_digest(scope: DigestScope, out: &mut Vec<u8>) {
-    match scope {
-        DigestScope::All => out.extend_from_slice(b"*1\r\n$7\r\nRDIGEST\r\n"),
-        DigestScope::Groups => out.extend_from_slice(b"*2\r\n$7\r\nRDIGEST\r\n$6\r\ngroups\r\n"),
-        DigestScope::Group(number) => {
-            out.extend_from_slice(b"*3\r\n$7\r\nRDIGEST\r\n$5\r\ngroup\r\n");
-            bulk_number(number.into(), out);
-        }
-    }
+fn encode_reads(keys: &[&[u8]], out: &mut Vec<u8>) {
+    let mut encoded = Vec::new();
+    keys.iter().for_each(|key| Records::encode_key(key, &mut encoded));
+    Records::encode_question(keys.len(), &encoded, out);
 }
 
 fn encode_set(key: &[u8], value: &[u8], version: Version, expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
@@ -439,11 +433,6 @@ pub(super) fn parse_slot(text: &[u8]) -> Result<Slot, ParseError> {
 pub(super) fn parse_position(text: &[u8]) -> Result<u32, ParseError> {
     let number = parse_number(text).and_then(|number| u32::try_from(number).ok());
     number.ok_or_else(|| wrong_argument("position", text))
-}
-
-fn parse_group(text: &[u8]) -> Result<u8, ParseError> {
-    let number = parse_number(text).and_then(|number| u8::try_from(number).ok());
-    number.filter(|&number| number < DigestScope::GROUPS).ok_or_else(|| wrong_argument("group of slots", text))
 }
 
 /// Reads a start number; `None` if it does not fit into the bits that a version has for it.

@@ -19,7 +19,7 @@ struct Parts {
 
 prop_compose! {
     fn parts()(
-        kind in 0_u8..16,
+        kind in 0_u8..17,
         key in any::<Vec<u8>>(),
         value in any::<Option<Vec<u8>>>(),
         version in versions(),
@@ -64,6 +64,7 @@ fn request(parts: &Parts) -> PeerRequest<'_> {
             expires_at: parts.expires_at,
         },
         10 => PeerRequest::Flush { version, is_decided: version.hlc().0.is_multiple_of(2) },
+        16 => PeerRequest::ReadMany(vec![key, key, value.unwrap_or_default()]),
         _ => PeerRequest::Update(update(parts)),
     }
 }

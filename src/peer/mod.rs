@@ -44,6 +44,7 @@ mod link;
 mod message;
 mod outgoing;
 mod pipeline;
+mod reads;
 mod reply;
 mod reply_reader;
 mod resp;
@@ -68,6 +69,7 @@ pub use introduction::{
 };
 pub use link::LinkOptions;
 pub use message::{ListedRecord, ParseError, PeerRequest, ReadRecord};
+pub use reads::{Records, RecordsWriter, Shown};
 pub use reply::{PeerReply, ReplyError};
 pub use resp::RespCommunicator;
 pub use scan::{ScanAnswer, ScanQuestion, ScanRest, ScanStop, ScannedKey};

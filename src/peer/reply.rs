@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::message::{
     ListedRecord, NO_EXPIRY, ReadRecord, bulk_expiry, bulk_number, bulk_version, parse_number, shown,
 };
-use super::{Digest, ScanAnswer, scan};
+use super::{Digest, Records, ScanAnswer, scan};
 use crate::codec::{Protocol, ReplyFrame, reply};
 use crate::flush::FlushMarks;
 use crate::time::UnixMs;
@@ -49,6 +49,8 @@ pub enum PeerReply {
     /// The newest record of the key: an array of version, expiry or `-`, value; of the version alone for a tombstone.
     /// To RGET.
     Record(ReadRecord),
+    /// What is shown of several keys. To RGETS.
+    Records(Records),
     /// Keys and versions of records of a slot: an array of `KEYS`, the position of the next page or `-`, then key and
     /// version by turns, with the word `gone` behind the version of a tombstone. To RKEYS.
     Keys {
@@ -121,6 +123,7 @@ impl PeerReply {
             Self::Record(record) => {
                 Self::encode_record(record.version, record.expires_at, record.value.as_deref(), out);
             }
+            Self::Records(records) => records.encode(out),
             Self::Keys { records, next } => encode_keys(records, *next, out),
             Self::Digests { flush_marks, digests } => {
                 reply::array(out, digests.len() + 3);
@@ -240,6 +243,7 @@ fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
     let reply = match parts {
         [head, next, rest @ ..] if head == KEYS => keys_of(next, rest),
         [head, lines @ ..] if head == EACH => each_of(lines),
+        [head, rest @ ..] if head == Records::HEAD => Records::parse(rest).map(PeerReply::Records),
         [head, rest @ ..] if head == scan::SCAN => ScanAnswer::parse(rest).map(PeerReply::Scan),
         [head, begun, decided, rest @ ..] if head == DIGESTS => digests_of(begun, decided, rest),
         [version] => record_of(version, NO_EXPIRY, None),
@@ -281,8 +285,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::peer::Certainty;
     use crate::peer::testing::{decode_replies, versions};
+    use crate::peer::{Certainty, Shown};
 
     fn values() -> impl Strategy<Value = Bytes> {
         any::<Vec<u8>>().prop_map(Bytes::from)
@@ -294,6 +298,11 @@ mod tests {
             expires_at: value.as_ref().and(expiry).map(UnixMs),
             value,
         })
+    }
+
+    fn shown() -> impl Strategy<Value = Shown> {
+        let others = prop::sample::select(vec![Shown::Missing, Shown::Syncing, Shown::Large]);
+        prop_oneof![records().prop_map(Shown::Record), others]
     }
 
     fn listed() -> impl Strategy<Value = ListedRecord> {
@@ -331,6 +340,7 @@ mod tests {
                 }
             ),
             any::<u64>().prop_map(PeerReply::Integer),
+            prop::collection::vec(shown(), 0..5).prop_map(|shown| PeerReply::Records(Records(shown))),
             prop::collection::vec(versions().prop_map(PeerReply::Stale), 0..5).prop_map(|mut replies| {
                 replies.extend([PeerReply::Ok, PeerReply::Drift("far".into()), PeerReply::Syncing]);
                 PeerReply::Each(replies)
@@ -377,6 +387,8 @@ mod tests {
             ReplyFrame::Array(vec![bytes(b"KEYS"), bytes(b"-"), bytes(b"k"), bytes(b"one")]),
             ReplyFrame::Array(vec![bytes(b"DIGESTS"), bytes(b"one")]),
             ReplyFrame::Array(vec![bytes(b"EACH"), bytes(b"OK")]),
+            ReplyFrame::Array(vec![bytes(b"RECORDS"), bytes(b"-")]),
+            ReplyFrame::Array(vec![bytes(b"RECORDS"), bytes(b"1-1-1"), bytes(b"v")]),
         ] {
             let reply = PeerReply::from_frame(frame);
             assert!(reply.is_err(), "became {reply:?}");

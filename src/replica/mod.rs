@@ -17,6 +17,7 @@ pub mod janitor;
 mod node;
 mod pace;
 mod progress;
+mod reads;
 mod scan;
 mod shared;
 pub mod sync;
@@ -222,6 +223,7 @@ impl Replica {
             }
             PeerRequest::Revert { key, version } => self.revert(key, version, now).encode(out),
             PeerRequest::Read { key } => self.read(slot_of(key), key, now, out),
+            PeerRequest::ReadMany(keys) => self.read_many(&keys, now, out),
             PeerRequest::Mark(Mark { start, lowest_open, catch_up }) => {
                 self.store.advance_watermark(from, start, lowest_open, now);
                 // A connection of an earlier process may still have something to be read.
@@ -370,13 +372,6 @@ impl Replica {
             Reverted::Confirmed => PeerReply::Ok,
             Reverted::Kept => PeerReply::Kept,
         }
-    }
-
-    fn read(&self, slot: Slot, key: &[u8], now: UnixMs, out: &mut Vec<u8>) {
-        if !self.may_answer(slot) {
-            return PeerReply::Syncing.encode(out);
-        }
-        self.store.read(slot, key, now, |lookup| updates::encode_lookup(lookup, out));
     }
 
     fn keys(&self, slot: Slot, from: u32, now: UnixMs) -> PeerReply {

@@ -68,6 +68,9 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
         .flags(READ.and(Flags::FAST))
         .keys(KeySpec::first(&["RO", "access"]))
         .arguments(&[Argument::key()]),
+    command(CommandId::RGets, "rgets", -2, "Returns the records that are shown here of several keys.")
+        .flags(READ.and(Flags::FAST))
+        .arguments(&[Argument::new("key", ArgumentKind::String).multiple()]),
     command(CommandId::RMark, "rmark", 4, "Moves the sender's watermark: lower versions are decided.")
         .flags(INTERNAL.and(Flags::FAST))
         .arguments(&[
