@@ -29,6 +29,7 @@ pub use error::ProtocolError;
 pub use reply_decoder::{ReplyDecoder, ReplyFrame};
 pub use request::RequestDecoder;
 pub use requests::{Request, Requests};
+pub use whole_frame::WholeArray;
 
 /// Which version of RESP a connection speaks. It starts with version 2; `HELLO 3` changes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

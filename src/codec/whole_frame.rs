@@ -1,14 +1,44 @@
-//! The quick way through a request that has arrived whole and is written as clients write them.
+//! The quick way through a request, or an array that answers one, that has arrived whole and is written as clients write them.
 //!
 //! Nearly every request is an array of a few short bulk strings with all its bytes there. For those nothing has to be
 //! remembered from byte to byte, so each header is read as one word. Whatever is torn, long, or wrong is left to the
 //! resumable reader, which also knows what to say of it.
+
+use bytes::Bytes;
 
 use super::DecodeLimits;
 use super::bulk_array::Span;
 
 /// More arguments than this are left to the resumable reader.
 const ARGUMENTS_MAX: usize = 4096;
+
+/// The bulk strings of an array that has arrived whole. Made to be used again and again.
+#[derive(Debug, Default)]
+pub struct WholeArray {
+    spans: Vec<Span>,
+}
+
+impl WholeArray {
+    /// Reads the array at the beginning of `buffer` and tells where it ends. `None` says only that the quick way does not
+    /// apply.
+    #[inline]
+    pub fn read(&mut self, buffer: &[u8], limits: &DecodeLimits) -> Option<usize> {
+        self.spans.clear();
+        read(buffer, 0, limits, &mut self.spans)
+    }
+
+    /// The elements of the array that was read last, in `frame`: what was given to [`Self::read`], or the array alone.
+    #[must_use]
+    pub fn parts<'a>(&self, frame: &'a [u8]) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        self.spans.iter().map(move |span| span.of(frame))
+    }
+
+    /// One of these elements as a handle on the frame.
+    #[must_use]
+    pub fn bytes(&self, index: usize, frame: &Bytes) -> Bytes {
+        self.spans[index].slice(frame)
+    }
+}
 
 /// Appends the arguments of the request at `start` of `buffer` to `spans`, each where it lies in `buffer`, and tells where
 /// the request ends. `None` says only that the quick way does not apply; then `spans` is as before.
@@ -97,6 +127,21 @@ mod tests {
             let request = format!("*2\r\n$4\r\nECHO\r\n${bytes}\r\n{value}\r\n  ");
             assert_eq!(read_all(&request), Some((request.len() - 2, vec!["ECHO", &value])), "{bytes}");
         }
+    }
+
+    #[test]
+    fn an_array_is_read_anew_each_time() {
+        let mut array = WholeArray::default();
+        for text in ["*2\r\n$1\r\na\r\n$0\r\n\r\n  ", "*1\r\n$2\r\nbc\r\n*"] {
+            let frame = Bytes::from_static(text.as_bytes());
+            let end = array.read(&frame, &DecodeLimits::default()).unwrap();
+            let expected = if text.contains("bc") { (12, vec!["bc"]) } else { (17, vec!["a", ""]) };
+            let parts: Vec<_> = array.parts(&frame).map(|part| std::str::from_utf8(part).unwrap()).collect();
+            assert_eq!((end, parts), expected);
+            assert_eq!(array.bytes(0, &frame), expected.1[0]);
+        }
+        assert_eq!(array.read(b"*1\r\n$2\r\nb", &DecodeLimits::default()), None);
+        assert_eq!(array.parts(&[]).len(), 0);
     }
 
     #[test]

@@ -243,8 +243,10 @@ impl Turn {
         }
         let (reads, bytes) = answers(&outcomes);
         self.pace.learn(reads, bytes, OPERATIONS_MAX);
-        let known = std::mem::take(&mut self.out);
-        let out = Vec::with_capacity(known.len() + self.notes.len() * SHORT_REPLY_BYTES);
+        let mut known = std::mem::take(&mut self.out);
+        // With nothing to put between them the replies can have that room.
+        let mut out = if known.is_empty() { std::mem::take(&mut known) } else { Vec::new() };
+        out.reserve(known.len() + self.notes.len() * SHORT_REPLY_BYTES + bytes.min(LARGE_BYTES));
         let known_large = std::mem::take(&mut self.large).into_iter().peekable();
         let mut assembly = Assembly { known, known_large, used: 0, out, large: Vec::new() };
         let (mut outcomes, mut updated) = (outcomes.into_iter(), updated.into_iter());

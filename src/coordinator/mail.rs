@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tokio::time::timeout;
 
 use super::outbox::{Item, Shared};
-use crate::peer::{Answers, Exchange, LinkFault, PeerReply};
+use crate::peer::{Answers, Exchange, LinkFault, PeerReply, Records, Shown};
 use crate::ring::NodeIndex;
 
 /// A read that waits for one replica asks the next after this part of `request_timeout`: a hung one costs a fraction of
@@ -31,15 +31,15 @@ pub(super) struct About {
 }
 
 impl About {
-    /// Lets `take` have each item with its answer, out of the `replies` to the letter's requests. Those that were not
-    /// answered met with `fault`.
+    /// Lets `take` have each item with its answer, out of the `replies` to the letter's requests; `None` for a value that has
+    /// to be asked for alone. Those that were not answered met with `fault`.
     pub(super) fn hand_out(
         &self,
         replies: Vec<PeerReply>,
         fault: Option<&LinkFault>,
-        mut take: impl FnMut(Item, Result<PeerReply, LinkFault>),
+        mut take: impl FnMut(Item, Option<Result<PeerReply, LinkFault>>),
     ) {
-        let unanswered = || Err(fault.cloned().unwrap_or(LinkFault::TimedOut));
+        let unanswered = || Some(Err(fault.cloned().unwrap_or(LinkFault::TimedOut)));
         let (mut replies, mut shared) = (replies.into_iter(), self.shared.iter().copied().peekable());
         let mut position = 0;
         while position < self.items.len() {
@@ -49,11 +49,24 @@ impl About {
             match replies.next() {
                 None => items.for_each(|item| take(item, unanswered())),
                 Some(PeerReply::Each(each)) if each.len() == count => {
-                    items.zip(each).for_each(|(item, reply)| take(item, Ok(reply)));
+                    items.zip(each).for_each(|(item, reply)| take(item, Some(Ok(reply))));
                 }
-                Some(reply) => items.for_each(|item| take(item, Ok(reply.clone()))),
+                Some(PeerReply::Records(Records(each))) if each.len() == count => {
+                    items.zip(each).for_each(|(item, shown)| take(item, alone(shown).map(Ok)));
+                }
+                Some(reply) => items.for_each(|item| take(item, Some(Ok(reply.clone())))),
             }
         }
+    }
+}
+
+/// What the answer had been if the key had been asked for alone; `None` if it has to be.
+pub(super) fn alone(shown: Shown) -> Option<PeerReply> {
+    match shown {
+        Shown::Record(record) => Some(PeerReply::Record(record)),
+        Shown::Missing => Some(PeerReply::Missing),
+        Shown::Syncing => Some(PeerReply::Syncing),
+        Shown::Large => None,
     }
 }
 
@@ -99,7 +112,7 @@ mod tests {
         let mut answers = Vec::new();
         about().hand_out(replies, Some(&LinkFault::TimedOut), |item, answer| {
             assert_eq!(item.operation, answers.len());
-            answers.push(answer.ok());
+            answers.push(answer.and_then(Result::ok));
         });
         answers
     }
@@ -111,6 +124,16 @@ mod tests {
         let found = answers(vec![PeerReply::Kept, each, PeerReply::Syncing]);
         let expected = [PeerReply::Kept, PeerReply::Ok, stale, PeerReply::Void, PeerReply::Syncing];
         assert_eq!(found, expected.map(Some));
+    }
+
+    #[test]
+    fn each_key_gets_what_is_shown_of_it_unless_that_was_left_out() {
+        let each = PeerReply::Records(Records(vec![Shown::Missing, Shown::Large, Shown::Syncing]));
+        let found = answers(vec![PeerReply::Kept, each, PeerReply::Void]);
+        let expected = [PeerReply::Kept, PeerReply::Missing, PeerReply::Ok, PeerReply::Syncing, PeerReply::Void];
+        let mut expected = expected.map(Some);
+        expected[2] = None;
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::peer::{FreshWrite, PeerRequest, RequestBatch};
+use crate::peer::{FreshWrite, PeerRequest, Records, RequestBatch};
 use crate::replica::Copies;
 use crate::ring::NodeIndex;
 use crate::version::Version;
@@ -13,7 +13,7 @@ const MESSAGE_BYTES: usize = 80;
 
 /// The longest value that shares its request with others: a longer one is to be seen to arrive.
 const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
-/// A request takes no more records once they have so many bytes.
+/// A request takes no more records, or keys to read, once they have so many bytes.
 const SHARED_BYTES_MAX: usize = 32 << 10;
 
 /// What one message to a replica was about.
@@ -52,6 +52,9 @@ pub(super) struct Letter {
     /// Writes that are to share the next request, by their places in [`Outbox::fresh`]. Theirs are the last items.
     waiting: Vec<usize>,
     waiting_bytes: usize,
+    /// How many keys are to be asked for by the next request, and these. Theirs are the last items then.
+    asked: usize,
+    asked_keys: Vec<u8>,
 }
 
 /// Requests that are about several items each: the first of these, and how many.
@@ -92,6 +95,22 @@ impl Outbox {
         self.close(position);
         self.letters[position].batch.push(request);
         self.letters[position].items.push(item);
+    }
+
+    /// Asks a node for what it shows of `key`, in one request with others.
+    pub(super) fn ask(&mut self, to: NodeIndex, key: &[u8], item: Item) {
+        let position = self.position(to);
+        let letter = &self.letters[position];
+        if !letter.waiting.is_empty() || letter.asked_keys.len() > SHARED_BYTES_MAX {
+            self.close(position);
+        }
+        let letter = &mut self.letters[position];
+        if letter.asked == 0 {
+            letter.asked_keys.reserve(self.room.1);
+        }
+        Records::encode_key(key, &mut letter.asked_keys);
+        letter.asked += 1;
+        letter.items.push(item);
     }
 
     /// Puts the same write into the letters to several nodes; it is encoded once.
@@ -142,7 +161,8 @@ impl Outbox {
             let position = self.position(node);
             let last = self.letters[position].waiting.last().map(|&last| self.fresh[last].version);
             let is_full = self.letters[position].waiting_bytes > SHARED_BYTES_MAX;
-            if is_full || last.is_some_and(|last| !FreshWrite::may_follow(write.version, last)) {
+            let is_asked = self.letters[position].asked > 0;
+            if is_full || is_asked || last.is_some_and(|last| !FreshWrite::may_follow(write.version, last)) {
                 self.close(position);
             }
             let letter = &mut self.letters[position];
@@ -152,10 +172,18 @@ impl Outbox {
         }
     }
 
-    /// Makes a request of the writes that wait for more to share it.
+    /// Makes a request of the writes, or of the keys to read, that wait for more to share it.
     fn close(&mut self, position: usize) {
         let Self { letters, fresh, records, .. } = self;
-        let Letter { batch, items, shared, waiting, waiting_bytes, .. } = &mut letters[position];
+        let Letter { batch, items, shared, waiting, waiting_bytes, asked, asked_keys, .. } = &mut letters[position];
+        if *asked > 0 {
+            batch.push_with(|out| Records::encode_question(*asked, asked_keys, out));
+            if *asked > 1 {
+                shared.push((items.len() - *asked, *asked));
+            }
+            *asked = 0;
+            return asked_keys.clear();
+        }
         let record =
             |place: usize| &records[place.checked_sub(1).map_or(0, |before| fresh[before].end)..fresh[place].end];
         match waiting.as_slice() {
@@ -200,8 +228,10 @@ impl Outbox {
                 batch: RequestBatch::with_capacity(bytes),
                 items: Vec::with_capacity(items),
                 shared: Shared::new(),
-                waiting: Vec::with_capacity(items),
+                waiting: Vec::new(),
                 waiting_bytes: 0,
+                asked: 0,
+                asked_keys: Vec::new(),
             };
             self.letters.push(letter);
             self.letters.len() - 1

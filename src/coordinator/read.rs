@@ -184,6 +184,11 @@ impl ReadProgress {
         self.disagreement
     }
 
+    /// Notes that `replica` was asked before.
+    pub(crate) fn asked(&mut self, replica: usize) {
+        self.replicas[replica] = Replica::Awaited;
+    }
+
     /// Takes `replica`'s answer of the given round.
     pub(crate) fn answered(&mut self, replica: usize, round: u8, answer: ReadAnswer) {
         if round != self.round || self.phase != Phase::Asking {

@@ -318,7 +318,9 @@ fn encode_keys(slot: Slot, from: u32, out: &mut Vec<u8>) {
 
 fn encode_reads(keys: &[&[u8]], out: &mut Vec<u8>) {
     let mut encoded = Vec::new();
-    keys.iter().for_each(|key| Records::encode_key(key, &mut encoded));
+    for key in keys {
+        Records::encode_key(key, &mut encoded);
+    }
     Records::encode_question(keys.len(), &encoded, out);
 }
 

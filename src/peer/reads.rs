@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::ReadRecord;
 use super::message::parse_number;
-use crate::codec::reply;
+use crate::codec::{WholeArray, reply};
 use crate::time::UnixMs;
 use crate::version::{VERSION_TEXT_BYTES, Version};
 
@@ -96,7 +96,19 @@ impl Records {
     /// Reads what stands behind [`Self::HEAD`].
     pub(super) fn parse(parts: &[Bytes]) -> Option<Self> {
         let (pairs, []) = parts.as_chunks::<2>() else { return None };
-        pairs.iter().map(|[there, value]| shown_of(there, value)).collect::<Option<_>>().map(Self)
+        let shown = |[there, value]: &[Bytes; 2]| shown_of(there, value, || value.clone());
+        pairs.iter().map(shown).collect::<Option<_>>().map(Self)
+    }
+
+    /// The same for an array that has arrived whole; its first element is the head.
+    pub(super) fn of_array(array: &WholeArray, frame: &Bytes) -> Option<Self> {
+        let mut parts = array.parts(frame).skip(1);
+        let mut shown = Vec::with_capacity(parts.len() / 2);
+        while let Some(there) = parts.next() {
+            let index = 2 * shown.len() + 2;
+            shown.push(shown_of(there, parts.next()?, || array.bytes(index, frame))?);
+        }
+        Some(Self(shown))
     }
 }
 
@@ -141,7 +153,8 @@ impl<'a> RecordsWriter<'a> {
     }
 }
 
-fn shown_of(there: &[u8], value: &Bytes) -> Option<Shown> {
+/// What two elements say; `keep` makes a handle on the second.
+fn shown_of(there: &[u8], value: &[u8], keep: impl FnOnce() -> Bytes) -> Option<Shown> {
     let Some((version, rest)) = there.split_at_checked(VERSION_TEXT_BYTES) else {
         return [(MISSING, Shown::Missing), (SYNCING, Shown::Syncing), (LARGE, Shown::Large)]
             .into_iter()
@@ -149,9 +162,9 @@ fn shown_of(there: &[u8], value: &Bytes) -> Option<Shown> {
     };
     let version = Version::parse(version)?;
     let (expires_at, value) = match rest {
-        [] => (None, Some(value.clone())),
+        [] => (None, Some(keep())),
         GONE if value.is_empty() => (None, None),
-        [SEPARATOR, at @ ..] => (Some(UnixMs(parse_number(at)?)), Some(value.clone())),
+        [SEPARATOR, at @ ..] => (Some(UnixMs(parse_number(at)?)), Some(keep())),
         _ => return None,
     };
     Some(Shown::Record(ReadRecord { version, expires_at, value }))
@@ -236,7 +249,7 @@ mod tests {
             (&*format!("{text}5"), "v"),
             (&text[1..], "v"),
         ] {
-            assert_eq!(shown_of(there.as_bytes(), &Bytes::copy_from_slice(value.as_bytes())), None, "{there}");
+            assert_eq!(shown_of(there.as_bytes(), value.as_bytes(), || unreachable!()), None, "{there}");
         }
         assert_eq!(Records::parse(&[Bytes::from_static(MISSING)]), None, "a value is missing");
     }

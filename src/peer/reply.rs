@@ -9,7 +9,7 @@ use super::message::{
     ListedRecord, NO_EXPIRY, ReadRecord, bulk_expiry, bulk_number, bulk_version, parse_number, shown,
 };
 use super::{Digest, Records, ScanAnswer, scan};
-use crate::codec::{Protocol, ReplyFrame, reply};
+use crate::codec::{Protocol, ReplyFrame, WholeArray, reply};
 use crate::flush::FlushMarks;
 use crate::time::UnixMs;
 use crate::version::{VERSION_TEXT_BYTES, Version};
@@ -154,6 +154,27 @@ impl PeerReply {
             ReplyFrame::Array(parts) => from_array(&parts),
             ReplyFrame::Bulk(bytes) => Err(unexpected("a bulk string", &bytes)),
         }
+    }
+
+    /// Whether an array of these elements is what reads are answered by, for [`Self::from_whole`].
+    pub(super) fn is_answer<'a>(mut parts: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
+        let count = parts.len();
+        parts.next().is_some_and(|head| head == Records::HEAD || count == 3 && head.len() == VERSION_TEXT_BYTES)
+    }
+
+    /// Reads such a reply from an array that has arrived whole.
+    ///
+    /// # Errors
+    ///
+    /// When no node sends such an array.
+    pub(super) fn from_whole(array: &WholeArray, frame: &Bytes) -> Result<Self, ReplyError> {
+        let mut parts = array.parts(frame);
+        let (head, expiry) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let reply = match head {
+            Records::HEAD => Records::of_array(array, frame).map(Self::Records),
+            version => record_of(version, expiry, Some(array.bytes(2, frame))),
+        };
+        reply.ok_or_else(|| unexpected("an array that begins with", head))
     }
 }
 

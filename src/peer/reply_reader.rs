@@ -1,13 +1,13 @@
 //! From the bytes that a peer sends to its replies.
 //!
 //! Nearly every reply is `+OK`. It is recognised where it stands, without a frame of its own, which would count
-//! references to the read buffer.
+//! references to the read buffer. What reads are answered by is read at once if it has arrived whole.
 
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::Decoder;
 
 use super::{PeerReply, ReplyError};
-use crate::codec::{DecodeLimits, ProtocolError, ReplyDecoder, ReplyFrame};
+use crate::codec::{DecodeLimits, ProtocolError, ReplyDecoder, ReplyFrame, WholeArray};
 
 /// The frequent reply.
 const OK: &[u8] = b"+OK\r\n";
@@ -32,13 +32,16 @@ pub(super) enum ReadError {
 pub(super) struct ReplyReader {
     buffer: BytesMut,
     decoder: ReplyDecoder,
+    limits: DecodeLimits,
+    array: WholeArray,
     /// Whether the decoder has looked at the beginning of `buffer` already and remembers where it was.
     torn: bool,
 }
 
 impl ReplyReader {
     pub(super) fn new(limits: DecodeLimits) -> Self {
-        Self { buffer: BytesMut::new(), decoder: ReplyDecoder::new(limits), torn: false }
+        let (buffer, decoder) = (BytesMut::new(), ReplyDecoder::new(limits));
+        Self { buffer, decoder, limits, array: WholeArray::default(), torn: false }
     }
 
     /// Where the next bytes go; there is always room.
@@ -60,7 +63,20 @@ impl ReplyReader {
             self.buffer.advance(OK.len());
             return Ok(Some(PeerReply::Ok));
         }
+        if !self.torn
+            && let Some(reply) = self.next_answer()?
+        {
+            return Ok(Some(reply));
+        }
         Ok(self.next_frame()?.map(PeerReply::from_frame).transpose()?)
+    }
+
+    /// The next reply if it is the answer to reads and has arrived whole.
+    fn next_answer(&mut self) -> Result<Option<PeerReply>, ReplyError> {
+        let end = self.array.read(&self.buffer, &self.limits);
+        let Some(end) = end.filter(|_| PeerReply::is_answer(self.array.parts(&self.buffer))) else { return Ok(None) };
+        let frame = self.buffer.split_to(end).freeze();
+        PeerReply::from_whole(&self.array, &frame).map(Some)
     }
 
     /// The next frame, if it is complete: the answer to an introduction is not a reply to a request.
@@ -74,7 +90,8 @@ impl ReplyReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::ListedRecord;
+    use crate::peer::{ListedRecord, ReadRecord, Records, Shown};
+    use crate::time::UnixMs;
     use crate::version::Version;
 
     fn read_in_steps(bytes: &[u8], step: usize) -> Result<Vec<PeerReply>, ReadError> {
@@ -98,12 +115,19 @@ mod tests {
             is_gone: true,
             value_bytes: 0,
         };
+        let record = |value| ReadRecord { version: Version::default(), expires_at: Some(UnixMs(5)), value };
+        let (live, gone) = (record(Some("+OK".into())), ReadRecord { expires_at: None, ..record(None) });
+        let shown = vec![Shown::Record(live.clone()), Shown::Large, Shown::Record(gone.clone()), Shown::Missing];
         let replies = [
             PeerReply::Ok,
             PeerReply::Missing,
             PeerReply::Ok,
             PeerReply::Refused("+OK".into()),
             PeerReply::Keys { records: vec![listed], next: None },
+            PeerReply::Record(live),
+            PeerReply::Records(Records(shown)),
+            PeerReply::Record(gone),
+            PeerReply::Records(Records(vec![])),
             PeerReply::Ok,
         ];
         let mut bytes = Vec::new();
@@ -119,5 +143,8 @@ mod tests {
     fn rubbish_is_an_error() {
         assert!(matches!(read_in_steps(b"+OK\r\n?what\r\n", 64), Err(ReadError::Protocol(_))));
         assert!(matches!(read_in_steps(b"+PONG\r\n", 64), Err(ReadError::Reply(_))));
+        let no_answer = b"*3\r\n$7\r\nRECORDS\r\n$1\r\n?\r\n$0\r\n\r\n";
+        assert!(matches!(read_in_steps(no_answer, 64), Err(ReadError::Reply(_))));
+        assert!(matches!(read_in_steps(no_answer, 1), Err(ReadError::Reply(_))));
     }
 }

@@ -4,6 +4,7 @@
 //! pipeline of 64 commands costs each peer about one read and one write. This file only carries: it hands messages
 //! over, gives answers to the state machine of the operation that they belong to, and does what that says next.
 
+mod inquiry;
 mod reads;
 mod updates;
 mod volley;
@@ -25,12 +26,14 @@ use crate::ring::NodeIndex;
 use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber};
 
+use inquiry::Inquiry;
 use volley::Volley;
 
 /// A launched batch; [`Launched::settle`] waits for its outcomes.
 pub struct Launched<'a>(Kind<'a>);
 
 enum Kind<'a> {
+    Inquiry(Box<Inquiry<'a>>),
     Volley(Box<Volley<'a>>),
     Flight(Box<Flight<'a>>),
 }
@@ -43,6 +46,10 @@ impl<'a> Launched<'a> {
         operations: Vec<Operation>,
         now: UnixMs,
     ) -> Self {
+        let operations = match Inquiry::launch(coordinator, quorum, operations, now) {
+            Ok(inquiry) => return Self(Kind::Inquiry(Box::new(inquiry))),
+            Err(operations) => operations,
+        };
         Self(match Volley::launch(coordinator, quorum, operations, now) {
             Ok(volley) => Kind::Volley(Box::new(volley)),
             Err(operations) => {
@@ -55,6 +62,7 @@ impl<'a> Launched<'a> {
     /// Waits until every operation has its outcome, and returns them in order.
     pub async fn settle(self) -> Vec<Outcome> {
         match self.0 {
+            Kind::Inquiry(inquiry) => inquiry.settle().await,
             Kind::Volley(volley) => volley.settle().await,
             Kind::Flight(flight) => flight.settle().await,
         }
@@ -142,12 +150,13 @@ impl<'a> Flight<'a> {
         if let Some(requests) = missed {
             self.debts().unanswered(from, *requests, replies.len());
         }
+        let mut outbox = Outbox::default();
         about.hand_out(replies, fault.as_ref(), |item, answer| {
+            let Some(answer) = answer else { return self.ask_alone(from, item, &mut outbox) };
             self.coordinator.follow(&answer, now);
             self.take_answer(item, process, answer);
         });
         let items = about.items.as_slice();
-        let mut outbox = Outbox::default();
         for item in items {
             if matches!(self.steps[item.operation].journey, Journey::Read { .. }) {
                 self.advance_read(item.operation, &mut outbox, now);

@@ -33,6 +33,14 @@ impl Flight<'_> {
         self.post(outbox);
     }
 
+    /// Asks once more for a value that was too large to be told with others.
+    pub(super) fn ask_alone(&self, node: NodeIndex, item: Item, outbox: &mut Outbox) {
+        let Passenger { key, journey, .. } = &self.steps[item.operation];
+        if matches!(journey, Journey::Read { .. }) {
+            outbox.push(node, &PeerRequest::Read { key }, item);
+        }
+    }
+
     /// Does what a read's state machine says next, until it waits or has ended.
     pub(super) fn advance_read(&mut self, operation: usize, outbox: &mut Outbox, now: UnixMs) {
         let coordinator = self.coordinator;
@@ -52,7 +60,7 @@ impl Flight<'_> {
                             continue;
                         }
                         let item = Item { operation, replica, step: Step::Ask { round } };
-                        outbox.push(order[replica], &PeerRequest::Read { key }, item);
+                        outbox.ask(order[replica], key, item);
                     }
                 }
                 ReadVerdict::WriteBack(Found { version, expires_at, value }, replicas) => {
