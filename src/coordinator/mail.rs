@@ -93,7 +93,12 @@ pub(super) async fn next_answers(mail: &mut Letters) -> Answered {
 
 /// As [`next_answers`], `None` if none comes for so long that more replicas should be asked.
 pub(super) async fn next_answers_soon(mail: &mut Letters, request_timeout: Duration) -> Option<Answered> {
-    timeout(request_timeout / HURRY_PARTS, next_answers(mail)).await.ok()
+    soon(request_timeout, next_answers(mail)).await
+}
+
+/// What comes of waiting for one replica, `None` if that takes so long that more should be asked.
+pub(super) async fn soon<T>(request_timeout: Duration, answers: impl Future<Output = T>) -> Option<T> {
+    timeout(request_timeout / HURRY_PARTS, answers).await.ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reads: which answers count, what a read leaves behind, and counting.
 
 use super::*;
+use crate::support::cluster::read;
 
 #[tokio::test(start_paused = true)]
 async fn a_node_without_a_copy_serves_a_key_like_any_other() {
@@ -131,4 +132,51 @@ async fn every_key_is_counted_once_also_while_a_node_is_down() {
     cluster.until_linked().await;
     assert_eq!(cluster.count(0).await, Ok(280), "while it catches up");
     assert_eq!(cluster.count(3).await, Ok(280));
+}
+
+/// A batch in which some keys have no value, some were deleted, some values are too large to be told with others, and the
+/// replica that the ring names first has missed some.
+#[tokio::test(start_paused = true)]
+async fn each_key_of_a_batch_is_answered_as_if_it_were_alone() {
+    for read_quorum in [1, 2] {
+        let cluster = Setup::new(5, (3, 2, read_quorum)).start().await;
+        let large = "v".repeat(200 << 10);
+        let keys: Vec<String> = (0..48).map(|number| format!("k{number}")).collect();
+        let mut expected = Vec::new();
+        for (number, key) in keys.iter().enumerate() {
+            let reply = match number % 6 {
+                0 => Reply::nil(),
+                1 => {
+                    assert!(cluster.set(number % 5, key, "gone").await.is_done());
+                    assert!(cluster.delete(number % 5, key).await.is_done());
+                    Reply::nil()
+                }
+                2 => {
+                    let version = version_of(&cluster, 0);
+                    for &node in &cluster.replicas_of(key)[1..] {
+                        let (key, value) = (key.as_bytes(), Some(b"missed".as_slice()));
+                        cluster.hand(0, node, PeerRequest::Write { key, value, version, expires_at: None });
+                    }
+                    Reply::value("missed")
+                }
+                3 => {
+                    assert!(cluster.set(number % 5, key, &large).await.is_done());
+                    Reply::value(&large)
+                }
+                _ => {
+                    assert!(cluster.set(number % 5, key, key).await.is_done());
+                    Reply::value(key)
+                }
+            };
+            expected.push(reply);
+        }
+        cluster.pass(100).await;
+
+        for node in cluster.indices() {
+            let replies = cluster.batch(node, keys.iter().map(|key| read(key)).collect()).await;
+            for ((key, reply), expected) in keys.iter().zip(&replies).zip(&expected) {
+                assert!(reply == expected, "{key} at node {node}, R={read_quorum}");
+            }
+        }
+    }
 }

@@ -9,17 +9,21 @@ use crate::support::history::Action;
 use crate::theme::Mix;
 use crate::world::World;
 
+/// Of so many reads one is of a batch; nothing is drawn for it.
+const READS_BETWEEN_BATCHES: u64 = 3;
+
 /// One client.
 pub(crate) struct Client {
     world: Arc<World>,
     chance: Chance,
     number: usize,
     written: u64,
+    read: u64,
 }
 
 impl Client {
     pub(crate) fn new(world: Arc<World>, chance: Chance, number: usize) -> Self {
-        Self { world, chance, number, written: 0 }
+        Self { world, chance, number, written: 0, read: 0 }
     }
 
     pub(crate) async fn run(mut self) {
@@ -58,7 +62,20 @@ impl Client {
     async fn read(&mut self, node: usize) {
         let world = Arc::clone(&self.world);
         let key = self.key();
+        self.read += 1;
+        if self.read.is_multiple_of(READS_BETWEEN_BATCHES) {
+            return self.read_several(node, key).await;
+        }
         world.history.record((self.number, node), &key, Action::Read, world.cluster.get(node, &key)).await;
+    }
+
+    /// A pipeline: every key, and one of them twice.
+    async fn read_several(&mut self, node: usize, key: String) {
+        let world = Arc::clone(&self.world);
+        let keys: Vec<String> = world.keys.iter().cloned().chain([key]).collect();
+        let operations = keys.iter().map(|key| cluster::read(key)).collect();
+        let actions = keys.into_iter().map(|key| (key, Action::Read)).collect();
+        world.history.record_all((self.number, node), actions, world.cluster.batch(node, operations)).await;
     }
 
     async fn write(&mut self, node: usize) {

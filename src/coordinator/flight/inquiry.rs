@@ -15,7 +15,7 @@ use crate::coordinator::outbox::{Item, Outbox, Step};
 use crate::coordinator::read::{Found, ReadAnswer, ReadProgress};
 use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Quorum};
 use crate::peer::{Answers, Health, LinkFault, PeerReply, ReadRecord};
-use crate::ring::NodeIndex;
+use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
 use crate::version::StartNumber;
 
@@ -24,7 +24,7 @@ type Places = u64;
 
 /// What is known of one read as long as it is plain.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Sighting {
+pub(super) struct Sighting {
     /// Replicas whose answers are not here.
     awaited: Places,
     /// Replicas that have answered, all of them the same.
@@ -72,7 +72,7 @@ impl<'a> Inquiry<'a> {
         now: UnixMs,
     ) -> Result<Self, Vec<Operation>> {
         let is_read = |operation: &Operation| matches!(operation.kind, OperationKind::Read);
-        if !operations.iter().all(is_read) || u32::from(quorum.replicas) > Places::BITS {
+        if !operations.iter().all(is_read) || !Sighting::has_room(quorum) {
             return Err(operations);
         }
         let quorum = quorum.of_read(coordinator.quorum);
@@ -207,8 +207,11 @@ impl ConsistentHashingKvStore {
             if sighting.is_decided || sighting.asked() >= u32::from(quorum.read) && !sighting.is_exhaustive {
                 return Some(sighting);
             }
-            let is_quick = || sighting.is_exhaustive || self.peers.health(node) == Health::Alive;
-            if Some(place) != here && self.counts(node, *slot) && is_quick() {
+            let may_ask = match sighting.is_exhaustive {
+                true => self.counts(node, *slot),
+                false => self.is_quick(node, *slot),
+            };
+            if Some(place) != here && may_ask {
                 sighting.awaited |= 1 << place;
                 outbox.ask(node, key, Item { operation: number, replica: place, step: Step::Ask { round: 0 } });
             }
@@ -217,8 +220,13 @@ impl ConsistentHashingKvStore {
         (sighting.asked() >= u32::from(quorum.read)).then_some(sighting)
     }
 
+    /// Whether `node` counts for `slot` and is to be asked before suspects.
+    pub(super) fn is_quick(&self, node: NodeIndex, slot: Slot) -> bool {
+        self.counts(node, slot) && self.peers.health(node) == Health::Alive
+    }
+
     /// Notes that a read was answered that met nothing unusual.
-    fn note_plain(&self, quorum: Quorum, operation: &Operation, now: UnixMs) {
+    pub(super) fn note_plain(&self, quorum: Quorum, operation: &Operation, now: UnixMs) {
         if quorum.read == 1 {
             self.read_repair.note(operation.slot, &operation.key, now);
         }
@@ -226,6 +234,16 @@ impl ConsistentHashingKvStore {
 }
 
 impl Sighting {
+    /// Whether all replicas of a key have their places.
+    pub(super) fn has_room(quorum: Quorum) -> bool {
+        u32::from(quorum.replicas) <= Places::BITS
+    }
+
+    /// Of a read that has asked the replica at this place alone.
+    pub(super) fn of_one(place: usize) -> Self {
+        Self { awaited: 1 << place, ..Self::default() }
+    }
+
     /// How many replicas were asked.
     fn asked(&self) -> u32 {
         (self.awaited | self.answered).count_ones()
@@ -258,7 +276,7 @@ impl Sighting {
 }
 
 /// The operation as a flight carries it once it has come as far.
-fn passenger(
+pub(super) fn passenger(
     coordinator: &ConsistentHashingKvStore,
     quorum: Quorum,
     Operation { slot, key, .. }: Operation,
@@ -281,7 +299,7 @@ fn passenger(
 }
 
 /// Where `node` stands among those that a read asks; of no interest if the read has ended.
-fn place_of(node: NodeIndex, passenger: &Passenger) -> usize {
+pub(super) fn place_of(node: NodeIndex, passenger: &Passenger) -> usize {
     match &passenger.journey {
         Journey::Read { order, .. } => order.iter().position(|&asked| asked == node).unwrap_or_default(),
         _ => 0,

@@ -5,6 +5,7 @@
 //! over, gives answers to the state machine of the operation that they belong to, and does what that says next.
 
 mod inquiry;
+mod lone_read;
 mod reads;
 mod updates;
 mod volley;
@@ -27,12 +28,14 @@ use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber};
 
 use inquiry::Inquiry;
+use lone_read::LoneRead;
 use volley::Volley;
 
 /// A launched batch; [`Launched::settle`] waits for its outcomes.
 pub struct Launched<'a>(Kind<'a>);
 
 enum Kind<'a> {
+    LoneRead(LoneRead<'a>),
     Inquiry(Box<Inquiry<'a>>),
     Volley(Box<Volley<'a>>),
     Flight(Box<Flight<'a>>),
@@ -46,6 +49,10 @@ impl<'a> Launched<'a> {
         operations: Vec<Operation>,
         now: UnixMs,
     ) -> Self {
+        let operations = match LoneRead::launch(coordinator, quorum, operations) {
+            Ok(read) => return Self(Kind::LoneRead(read)),
+            Err(operations) => operations,
+        };
         let operations = match Inquiry::launch(coordinator, quorum, operations, now) {
             Ok(inquiry) => return Self(Kind::Inquiry(Box::new(inquiry))),
             Err(operations) => operations,
@@ -62,6 +69,7 @@ impl<'a> Launched<'a> {
     /// Waits until every operation has its outcome, and returns them in order.
     pub async fn settle(self) -> Vec<Outcome> {
         match self.0 {
+            Kind::LoneRead(read) => read.settle().await,
             Kind::Inquiry(inquiry) => inquiry.settle().await,
             Kind::Volley(volley) => volley.settle().await,
             Kind::Flight(flight) => flight.settle().await,
