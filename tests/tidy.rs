@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["coordinator"],
     &["replica"],
     &["store", "peer"],
-    &["config", "codec", "clock"],
+    &["config", "codec", "clock", "flush"],
     &["version"],
     &["ring"],
     &["time", "prefetch"],

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::message::{ParseError, bulk_number, parse_number, wrong_argument, wrong_arguments};
+use super::words::{ParseError, bulk_number, parse_number, wrong_argument, wrong_arguments};
 use crate::codec::reply;
 use crate::version::{parse_hex, write_hex};
 

@@ -5,7 +5,7 @@
 //! `RSETS version steps key value [key value ...]`. Each version's clock reading is that of the one before and a step;
 //! `-` stands for steps of 1, otherwise they are listed. What expires, deletes, or is large has a request of its own.
 
-use super::message::{ParseError, bulk_version, parse_number, parse_version, wrong_argument, wrong_arguments};
+use super::words::{ParseError, bulk_version, parse_number, parse_version, wrong_argument, wrong_arguments};
 use crate::codec::reply;
 use crate::version::{Hlc, Version};
 

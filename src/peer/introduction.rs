@@ -10,7 +10,7 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-use super::message::{bulk_number, bulk_version, parse_number, parse_start, shown};
+use super::words::{bulk_number, bulk_version, parse_number, parse_start, shown};
 use super::{CatchUp, LocalNode};
 use crate::codec::reply;
 use crate::flush::FlushMarks;

@@ -56,6 +56,7 @@ mod suite;
 mod testing;
 mod update_message;
 mod welcome;
+mod words;
 
 use std::time::Duration;
 
@@ -68,13 +69,14 @@ pub use introduction::{
     INTRODUCTION_COMMAND, Introduction, IntroductionError, PROTOCOL_VERSION, answer_introduction, check,
 };
 pub use link::LinkOptions;
-pub use message::{ListedRecord, ParseError, PeerRequest, ReadRecord};
+pub use message::{ListedRecord, PeerRequest, ReadRecord};
 pub use reads::{Records, RecordsWriter, Shown};
 pub use reply::{PeerReply, ReplyError};
 pub use resp::RespCommunicator;
 pub use scan::{ScanAnswer, ScanQuestion, ScanRest, ScanStop, ScannedKey};
 pub use update_message::UpdateRequest;
 pub use welcome::Welcome;
+pub use words::ParseError;
 
 use crate::ring::{NodeId, NodeIndex};
 use crate::version::{Hlc, StartNumber};

@@ -14,7 +14,7 @@
 use bytes::Bytes;
 
 use super::ReadRecord;
-use super::message::parse_number;
+use super::words::parse_number;
 use crate::codec::{WholeArray, reply};
 use crate::time::UnixMs;
 use crate::version::{VERSION_TEXT_BYTES, Version};

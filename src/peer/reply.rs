@@ -5,9 +5,8 @@
 
 use bytes::Bytes;
 
-use super::message::{
-    ListedRecord, NO_EXPIRY, ReadRecord, bulk_expiry, bulk_number, bulk_version, parse_number, shown,
-};
+use super::message::{ListedRecord, ReadRecord};
+use super::words::{NO_EXPIRY, bulk_expiry, bulk_number, bulk_version, parse_number, shown};
 use super::{Digest, Records, ScanAnswer, scan};
 use crate::codec::{Protocol, ReplyFrame, WholeArray, reply};
 use crate::flush::FlushMarks;

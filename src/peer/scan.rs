@@ -5,9 +5,8 @@
 
 use bytes::Bytes;
 
-use super::message::{
-    ParseError, PeerRequest, bulk_number, bulk_version, parse_number, parse_position, parse_slot, wrong_argument,
-};
+use super::message::PeerRequest;
+use super::words::{ParseError, bulk_number, bulk_version, parse_number, parse_position, parse_slot, wrong_argument};
 use crate::codec::reply;
 use crate::ring::{KeyPlace, NodeIndex, SLOT_COUNT, Slot};
 use crate::version::{VERSION_TEXT_BYTES, Version};

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::message::{
+use super::words::{
     NO_EXPIRY, ParseError, bulk_expiry, bulk_number, bulk_version, parse_expiry, parse_number, parse_version,
     wrong_argument, wrong_arguments,
 };

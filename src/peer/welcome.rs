@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::introduction::{REFUSAL_CODE, malformed};
-use super::message::{bulk_number, bulk_version, parse_number, parse_start};
+use super::words::{bulk_number, bulk_version, parse_number, parse_start};
 use super::{CatchUp, IntroductionError};
 use crate::codec::{ReplyFrame, reply};
 use crate::flush::FlushMarks;
