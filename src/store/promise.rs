@@ -128,6 +128,12 @@ impl Promises {
         (promised >= mark.hlc() && promised > Hlc::default()).then_some(promised)
     }
 
+    /// Whether this node, in this run or an earlier one, may have promised a ballot in a slot that `version` is not above.
+    pub(super) fn may_have_promised_above(&self, slot: Slot, version: Version) -> bool {
+        let earlier = Hlc(self.floor_of_all.load(Ordering::Acquire));
+        self.promised_above(slot, version).is_some() || earlier >= version.hlc() && earlier > Hlc::default()
+    }
+
     /// Refuses, from now on, what is fresh in any slot and not above `floor`.
     fn raise_all_floors(&self, floor: Hlc) {
         self.highest.fetch_max(floor.0, Ordering::AcqRel);

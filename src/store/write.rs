@@ -29,7 +29,7 @@ impl LocalKvStore {
         self.write_fresh(slot, content, version, now, |table, key, record, context| {
             let written = table.write(key, record, context);
             let is_refused = matches!(written, Written::Stale(_)) && table.shown(key).is_some();
-            if is_refused && self.promises.promised_above(slot, version).is_none() {
+            if is_refused && !self.promises.may_have_promised_above(slot, version) {
                 // Whatever it says: the copy is there now, or outranked by what is decided.
                 table.copy(key, Record::decided(content, version), Origin::Sent, context);
                 return Written::Applied { prior: Prior::default() };
@@ -140,7 +140,11 @@ impl SlotTable {
             return match self.pending.entry(key.hash, version) {
                 // It was here, and then the flush came.
                 Some(entry) if entry.newest_once => Written::Applied { prior: Prior::default() },
-                _ => Written::Stale(self.flush_mark().max(self.forgotten())),
+                // What is shown as well: who writes anew has to be above all that was here before.
+                _ => {
+                    let shown = self.shown(key).map(Record::version).unwrap_or_default();
+                    Written::Stale(self.flush_mark().max(self.forgotten()).max(shown))
+                }
             };
         };
         let newer = shown.version();

@@ -206,3 +206,26 @@ async fn nobody_is_refused_because_many_write_the_same_key() {
     }
     clients.join_all().await;
 }
+
+/// A FLUSHALL has not reached 2 yet, whose clock is slow. After it 0 and 1 have acknowledged "first"; so what 2 writes then must go
+/// above that, not only above the flush.
+#[tokio::test(start_paused = true)]
+async fn a_write_from_before_a_flush_does_not_go_below_what_was_acknowledged_after_it() {
+    let cluster = Setup::new(3, (3, 2, 2)).skews_ms(&[0, 0, -30_000]).without_anti_entropy().start().await;
+    cluster.pass(1_000).await;
+    let mark = version_of(&cluster, 0);
+    for node in [0, 1] {
+        let flush = PeerRequest::Flush { version: mark, is_decided: false };
+        assert_eq!(ask(&cluster, 0, node, flush), encoded(&PeerReply::Ok));
+    }
+    cluster.pass(100).await;
+    let first = version_of(&cluster, 1);
+    for node in [0, 1] {
+        let write = PeerRequest::Write { key: b"k", value: Some(b"first"), version: first, expires_at: None };
+        assert_eq!(ask(&cluster, 1, node, write), encoded(&PeerReply::Ok));
+    }
+
+    assert!(cluster.set(2, "k", "second").await.is_done());
+
+    assert_eq!(cluster.get(2, "k").await, Reply::value("second"));
+}

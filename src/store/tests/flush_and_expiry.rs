@@ -29,7 +29,7 @@ fn a_flush_drops_what_is_older_and_refuses_it_later() {
         assert_eq!(bench.look_up(key, NOW), format!("tombstone {}", v(20)));
     }
     assert_eq!(bench.set("open", "v", v(5)), Written::Stale(v(20)));
-    assert_eq!(bench.set("newer", "v", v(19)), Written::Stale(v(20)));
+    assert_eq!(bench.set("newer", "v", v(19)), Written::Stale(v(30)));
     assert_eq!(bench.copy("decided", "v", v(1)), Copied::Older(v(20)));
     assert_eq!(bench.copy("newer", "v", v(4)), Copied::Older(v(20)));
     assert_eq!(bench.revert("open", v(2)), Reverted::Kept, "it may have been read before");

@@ -128,7 +128,7 @@ impl Twin {
         );
         if version <= self.flush_mark {
             let is_repeated = before.newest_once && matches!(written, Written::Applied { .. });
-            assert!(is_repeated || written == Written::Stale(self.flush_mark), "flushed: {written:?}");
+            assert!(is_repeated || written == Written::Stale(newest), "flushed: {written:?}");
         } else if before.void_until.is_some_and(|until| self.now < until) {
             assert_eq!(written, Written::Void);
         } else if before.refused_at.is_some_and(|at| self.now.0 < at.0 + OPEN_TTL_MS) {

@@ -218,3 +218,23 @@ fn a_write_that_comes_again_is_refused_where_it_was_taken_back_or_a_flush_or_an_
     drop(bench.store.flush(v(40)));
     assert_eq!(set_again(&bench, "v", v(35)), Written::Stale(v(40)));
 }
+
+/// An update that an earlier run promised has not seen it; what is above it here may still be taken back.
+#[test]
+fn a_write_that_comes_again_is_refused_below_what_an_earlier_run_may_have_promised() {
+    let bench = Bench::new();
+    bench.store.refuse_up_to(Hlc(20));
+    bench.set("k", "newest", v(30));
+    assert_eq!(set_again(&bench, "v", v(15)), Written::Stale(v(30)));
+    assert_eq!(set_again(&bench, "v", v(25)), applied(Version::default(), false));
+}
+
+/// The writer goes above what it is told, and may be taken below all that is newer than that.
+#[test]
+fn a_write_that_a_flush_outranks_is_told_what_has_been_shown_since() {
+    let bench = Bench::new();
+    drop(bench.store.flush(v(50)));
+    assert_eq!(bench.set("k", "late", v(40)), Written::Stale(v(50)));
+    bench.set("k", "newer", v(100));
+    assert_eq!(bench.set("k", "late", v(40)), Written::Stale(v(100)));
+}
