@@ -14,6 +14,7 @@ pub(super) fn write_answer(answer: Result<PeerReply, LinkFault>) -> WriteAnswer 
         Ok(PeerReply::Prior { version, live }) => WriteAnswer::Acked(Before { version, live }),
         Ok(PeerReply::Stale(_)) if is_on(Mutation::StaleIsAck) => WriteAnswer::Acked(Before::default()),
         Ok(PeerReply::Stale(newer)) => WriteAnswer::Stale(newer),
+        Ok(PeerReply::StaleSyncing(newer)) => WriteAnswer::StaleSyncing(newer),
         Ok(PeerReply::Promised(ballot)) => WriteAnswer::Promised(ballot),
         Ok(other) => WriteAnswer::Uncounted(refusal(&other)),
         Err(fault) if !fault.was_sent() => WriteAnswer::Unsent,
@@ -84,6 +85,7 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
         | PeerReply::Each(_)
         | PeerReply::Prior { .. }
         | PeerReply::Stale(_)
+        | PeerReply::StaleSyncing(_)
         | PeerReply::Missing
         | PeerReply::Record(_)
         | PeerReply::Records(_)

@@ -31,6 +31,8 @@ pub(crate) enum WriteAnswer {
     Acked(Before),
     /// It shows this larger version and refuses ours.
     Stale(Version),
+    /// The same of a replica that is syncing, and so may lack what is newer still.
+    StaleSyncing(Version),
     /// It refuses ours, for it has promised this larger ballot to an update, or has taken this version before an update's
     /// write.
     Promised(Version),
@@ -86,6 +88,8 @@ enum Replica {
     Awaited,
     Acked,
     Stale,
+    /// The same, while it was syncing.
+    StaleSyncing,
     Failed,
 }
 
@@ -112,7 +116,7 @@ pub(crate) struct WriteProgress {
     /// The largest version among the STALE answers.
     stale: Version,
     phase: Phase,
-    /// A stale quorum has refused an earlier stamp.
+    /// A stale quorum, none of it syncing, has refused an earlier stamp.
     was_refused: bool,
     /// Whether it is an update's write: that is never merely stamped anew.
     is_update: bool,
@@ -202,11 +206,8 @@ impl WriteProgress {
                 self.before = self.before.max(before);
                 Replica::Acked
             }
-            WriteAnswer::Stale(version) => {
-                self.stale = self.stale.max(version);
-                self.reason.get_or_insert_with(|| "a replica shows a newer version".to_owned());
-                Replica::Stale
-            }
+            WriteAnswer::Stale(version) => self.refused_for(version, Replica::Stale),
+            WriteAnswer::StaleSyncing(version) => self.refused_for(version, Replica::StaleSyncing),
             WriteAnswer::Promised(ballot) => {
                 self.promised = self.promised.max(ballot);
                 self.reason.get_or_insert_with(|| "an update of the same key was in the way".to_owned());
@@ -223,6 +224,12 @@ impl WriteProgress {
                 Replica::Failed
             }
         };
+    }
+
+    fn refused_for(&mut self, newer: Version, state: Replica) -> Replica {
+        self.stale = self.stale.max(newer);
+        self.reason.get_or_insert_with(|| "a replica shows a newer version".to_owned());
+        state
     }
 
     /// What follows from the answers so far. Handing over must be complete: a replica still `Unsent` counts as missed.
@@ -249,12 +256,19 @@ impl WriteProgress {
             return Verdict::Done;
         }
         let limit = if is_on(Mutation::RetryAtFirstStale) { 1 } else { self.stale_limit };
-        if self.count(Replica::Stale) >= limit && self.attempt() < STAMPS_MAX && !self.is_update {
+        let (stale, may_be_stamped) = (self.count(Replica::Stale), self.attempt() < STAMPS_MAX && !self.is_update);
+        if stale >= limit && may_be_stamped {
             self.was_refused = true;
             return Verdict::Restamp(self.stale);
         }
-        if !self.quorum.write_is_lost(acks, self.count(Replica::Awaited)) {
+        let awaited = self.count(Replica::Awaited);
+        if !self.quorum.write_is_lost(acks, awaited) {
             return Verdict::Wait;
+        }
+        // Those that are syncing refuse it as well, but what they show proves nothing about what others had acknowledged.
+        if stale + self.count(Replica::StaleSyncing) >= limit && may_be_stamped {
+            let may_prove_it = stale + awaited >= limit;
+            return if may_prove_it { Verdict::Wait } else { Verdict::Restamp(self.stale) };
         }
         self.acks_reached = acks;
         self.phase = Phase::Reverting(0);

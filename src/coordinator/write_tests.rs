@@ -230,3 +230,14 @@ fn only_a_stale_quorum_lets_replicas_take_it_below_newer_ones() {
     assert_eq!(progress.verdict(), Verdict::Restamp(version(30)));
     assert!(progress.may_be_covered());
 }
+
+#[test]
+fn what_a_syncing_replica_shows_does_not_let_it_be_covered() {
+    let mut progress = write_of_three(2, 3);
+    progress.answered(0, 1, WriteAnswer::Stale(version(20)));
+    progress.answered(1, 1, WriteAnswer::StaleSyncing(version(30)));
+    assert_eq!(progress.verdict(), Verdict::Wait, "the third may know better");
+    progress.answered(2, 1, WriteAnswer::Lost("late".to_owned()));
+    assert_eq!(progress.verdict(), Verdict::Restamp(version(30)), "they refuse it all the same");
+    assert!(!progress.may_be_covered());
+}

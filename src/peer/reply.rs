@@ -28,6 +28,8 @@ pub enum PeerReply {
     },
     /// A larger version is shown here, and the one written is refused from now on: `-STALE version`. To RSET and RDEL.
     Stale(Version),
+    /// The same of a receiver that has not caught up on the slot, and so may lack what is newer still: `-STALESYNCING version`.
+    StaleSyncing(Version),
     /// An update with this larger ballot is under way, or this version came before the update's write; nothing was done:
     /// `-PROMISED version`. To RSET, RDEL, RCOPY, RPREPARE, RACCEPT and RBASE.
     Promised(Version),
@@ -112,6 +114,7 @@ impl PeerReply {
             Self::Prior { version, live: true } => line(b"+LIVE ", *version, out),
             Self::Prior { version, live: false } => line(b"+GONE ", *version, out),
             Self::Stale(version) => line(b"-STALE ", *version, out),
+            Self::StaleSyncing(version) => line(b"-STALESYNCING ", *version, out),
             Self::Promised(version) => line(b"-PROMISED ", *version, out),
             Self::Each(replies) => encode_each(replies, out),
             Self::Void => out.extend_from_slice(b"-VOID\r\n"),
@@ -245,17 +248,19 @@ fn from_simple(text: &[u8]) -> Result<PeerReply, ReplyError> {
 
 fn from_error(text: &[u8]) -> Result<PeerReply, ReplyError> {
     let words = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let of_version = |version: &[u8], reply: fn(Version) -> PeerReply| {
+        Version::parse(version).map(reply).ok_or_else(|| unexpected("the error", text))
+    };
     match text {
         b"VOID" => Ok(PeerReply::Void),
         b"KEPT" => Ok(PeerReply::Kept),
-        [b'S', b'T', b'A', b'L', b'E', b' ', version @ ..] => {
-            Version::parse(version).map(PeerReply::Stale).ok_or_else(|| unexpected("the error", text))
-        }
-        [b'P', b'R', b'O', b'M', b'I', b'S', b'E', b'D', b' ', version @ ..] => {
-            Version::parse(version).map(PeerReply::Promised).ok_or_else(|| unexpected("the error", text))
-        }
-        [b'D', b'R', b'I', b'F', b'T', b' ', rest @ ..] => Ok(PeerReply::Drift(words(rest))),
-        _ => Ok(PeerReply::Refused(words(text))),
+        _ => match text.split_at(text.iter().position(|&byte| byte == b' ').map_or(0, |at| at + 1)) {
+            (b"STALE ", version) => of_version(version, PeerReply::Stale),
+            (b"STALESYNCING ", version) => of_version(version, PeerReply::StaleSyncing),
+            (b"PROMISED ", version) => of_version(version, PeerReply::Promised),
+            (b"DRIFT ", rest) => Ok(PeerReply::Drift(words(rest))),
+            _ => Ok(PeerReply::Refused(words(text))),
+        },
     }
 }
 
@@ -349,6 +354,7 @@ mod tests {
             ]),
             (versions(), any::<bool>()).prop_map(|(version, live)| PeerReply::Prior { version, live }),
             versions().prop_map(PeerReply::Stale),
+            versions().prop_map(PeerReply::StaleSyncing),
             versions().prop_map(PeerReply::Promised),
             "[ -~]{0,40}".prop_map(PeerReply::Drift),
             records().prop_map(PeerReply::Record),

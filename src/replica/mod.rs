@@ -403,6 +403,7 @@ fn written(written: Written, may_ack: bool, is_delete: bool) -> PeerReply {
         }
         Written::Applied { .. } => PeerReply::Ok,
         Written::Stale(_) if is_on(Mutation::NoStaleRule) => PeerReply::Ok,
+        Written::Stale(newer) if !may_ack => PeerReply::StaleSyncing(newer),
         Written::Stale(newer) => PeerReply::Stale(newer),
         Written::Void => PeerReply::Void,
         Written::Promised(ballot) => PeerReply::Promised(ballot),
