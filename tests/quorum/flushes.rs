@@ -237,3 +237,21 @@ async fn a_decided_mark_is_taken_whatever_was_promised() {
     assert_eq!(cluster.value_at(1, "k"), None);
     assert_eq!(cluster.node(1).replica().store.flush_mark(), mark);
 }
+
+/// 2 has just hung, and nobody knows yet. The others wait for its clock no longer than updates wait for them.
+#[tokio::test(start_paused = true)]
+async fn updates_outlast_a_flush_that_waits_for_a_node_that_hangs() {
+    let cluster = three().start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    let count = format!("INCR {key}");
+    cluster.network.freeze(index(2));
+    assert_eq!(cluster.update(1, &count).await, Reply::value(":1"), "it needs no more than two");
+
+    let counting = async {
+        cluster.pass(5).await;
+        cluster.update(1, &count).await
+    };
+    let (flushed, counted) = tokio::join!(cluster.flush(0), counting);
+
+    assert!(matches!(counted, Reply::Value(_)), "{counted:?} beside {flushed:?}");
+}
