@@ -15,7 +15,7 @@ use crate::version::Version;
 impl LocalKvStore {
     /// A write that was stamped anew, above all that was shown here when it came first. It is taken like a fresh one; or, if newer
     /// ones have come since, below those of them that may still be taken back, where it stays. Not below the write of an update,
-    /// which has not seen it, nor below a flush.
+    /// which has not seen it, nor where nothing newer is shown than a flush.
     pub fn write_again(
         &self,
         slot: Slot,

@@ -234,8 +234,12 @@ impl ConsistentHashingKvStore {
     /// is too far ahead is not followed; a write that it stands in the way of says so.
     fn follow(&self, answer: &Result<PeerReply, LinkFault>, now: UnixMs) {
         let seen = match answer {
-            Ok(PeerReply::Stale(version) | PeerReply::StaleSyncing(version) | PeerReply::Promised(version)) => *version,
-            Ok(PeerReply::Prior { version, .. }) => *version,
+            Ok(
+                PeerReply::Stale(version)
+                | PeerReply::StaleSyncing(version)
+                | PeerReply::Promised(version)
+                | PeerReply::Prior { version, .. },
+            ) => *version,
             Ok(PeerReply::Record(record)) => record.version,
             _ => return,
         };
