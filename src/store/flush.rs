@@ -3,7 +3,7 @@
 //! A slot takes the newest mark that is decided, and a newer one that has merely begun if no larger ballot was ever promised in
 //! it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,9 +15,16 @@ use crate::mutation::{Mutation, is_on};
 use crate::ring::Slot;
 use crate::version::{Hlc, Version};
 
+/// Slots that are looked at in one go for what a flush has left.
+const SLOTS_LOOKED_AT: usize = 1024;
+
 /// Which marks a store knows, and how far it has come with them.
 #[derive(Default)]
-pub(super) struct Flushes(Mutex<State>);
+pub(super) struct Flushes {
+    state: Mutex<State>,
+    /// The slot in which to go on looking for what a flush has left.
+    next_left: AtomicUsize,
+}
 
 #[derive(Clone, Copy, Default)]
 struct State {
@@ -51,26 +58,27 @@ impl LocalKvStore {
     /// The newest marks that this store has heard of.
     #[must_use]
     pub fn flush_marks(&self) -> FlushMarks {
-        self.flushes.0.lock().marks
+        self.flushes.state.lock().marks
     }
 
     /// The newest mark that all slots have taken, or the default version.
     #[must_use]
     pub fn flush_mark(&self) -> Version {
-        self.flushes.0.lock().complete
+        self.flushes.state.lock().complete
     }
 
     /// At most `count` of the keys that a flush has left because of what was promised in their slots, although it may have
-    /// dropped them elsewhere.
+    /// dropped them elsewhere. Each call looks at some of the slots and the next one goes on from there.
     #[must_use]
     pub fn left_by_flush(&self, count: usize) -> Vec<Bytes> {
-        let State { marks: FlushMarks { begun, decided }, complete } = *self.flushes.0.lock();
+        let State { marks: FlushMarks { begun, decided }, complete } = *self.flushes.state.lock();
         if begun == complete || begun == decided {
             return Vec::new();
         }
         let mut keys = Vec::new();
-        for slot in &self.slots {
-            let table = slot.lock();
+        let from = self.flushes.next_left.fetch_add(SLOTS_LOOKED_AT, Ordering::Relaxed);
+        for slot in (from..from + SLOTS_LOOKED_AT).map(|number| number % self.slots.len()) {
+            let table = self.slots[slot].lock();
             if table.flush_mark() < begun {
                 let older = table.records.iter().filter(|record| record.version() <= begun);
                 keys.extend(older.take(count - keys.len()).map(|record| Bytes::copy_from_slice(record.key())));
@@ -82,7 +90,7 @@ impl LocalKvStore {
     fn pass(&self, mark: Version, is_decided: bool) -> Flushed {
         let mut flushed = Flushed { debris: Debris::default(), refused_for: None };
         {
-            let mut state = self.flushes.0.lock();
+            let mut state = self.flushes.state.lock();
             state.marks.note(mark, is_decided);
             if state.complete >= mark {
                 return flushed;
@@ -96,7 +104,7 @@ impl LocalKvStore {
             }
         }
         if flushed.refused_for.is_none() {
-            let mut state = self.flushes.0.lock();
+            let mut state = self.flushes.state.lock();
             state.complete = state.complete.max(mark);
         }
         flushed
