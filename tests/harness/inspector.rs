@@ -31,26 +31,25 @@ fn introduced(cluster: &Cluster, index: usize) -> RawClient {
     client
 }
 
-/// What is held of each key: a live record as version, expiry and value, a tombstone as its version. That is more than nothing: who
-/// lacks it may lack an older value as well, and be about to get that first.
-fn records(client: &mut RawClient, keys: &[&str]) -> Vec<Option<String>> {
+/// What is held of each key: a live record as version, expiry and value; a tombstone is as good as nothing.
+fn live_records(client: &mut RawClient, keys: &[&str]) -> Vec<Option<String>> {
     let mut records = Vec::with_capacity(keys.len());
     for part in keys.chunks(QUESTIONS_AT_ONCE) {
         client.send(part.iter().flat_map(|key| command(&["RGET", key])).collect::<Vec<u8>>());
-        records.extend(part.iter().map(|_| record(&client.reply())));
+        records.extend(part.iter().map(|_| live_record(&client.reply())));
     }
     records
 }
 
-fn record(answer: &Reply) -> Option<String> {
+fn live_record(answer: &Reply) -> Option<String> {
     match answer {
-        Reply::Array(parts) => Some(parts.iter().map(Reply::text).collect::<Vec<_>>().join(" ")),
-        Reply::Null => None,
+        Reply::Array(parts) if parts.len() > 1 => Some(parts.iter().map(Reply::text).collect::<Vec<_>>().join(" ")),
+        Reply::Array(_) | Reply::Null => None,
         other => panic!("no record: {other:?}"),
     }
 }
 
-/// A key of which not every node holds the same record.
+/// A key of which not every node holds the same live record.
 #[derive(Debug)]
 pub(crate) struct Difference {
     pub(crate) key: String,
@@ -61,7 +60,8 @@ pub(crate) struct Difference {
 
 /// The differences among these keys. Each node must be a replica of every key, and have caught up.
 pub(crate) fn differences(cluster: &Cluster, keys: &[&str]) -> Vec<Difference> {
-    let held: Vec<_> = (0..cluster.ports.len()).map(|index| records(&mut introduced(cluster, index), keys)).collect();
+    let held: Vec<_> =
+        (0..cluster.ports.len()).map(|index| live_records(&mut introduced(cluster, index), keys)).collect();
     let differs = |at: &usize| held.iter().any(|records| records[*at] != held[0][*at]);
     let difference = |at: usize| Difference {
         key: keys[at].to_owned(),
