@@ -92,7 +92,8 @@ impl ConsistentHashingKvStore {
         Ok(())
     }
 
-    /// Has all nodes take the mark `version`; those in `below` count.
+    /// Has all nodes take the mark `version`; those in `below` count. One that has restarted since its clock was read is still right
+    /// to be counted, for it learns of the mark with its next introduction, before it counts for anything else.
     async fn spread_flush(&self, version: Version, others: &[NodeIndex], below: &[NodeIndex]) -> FlushAnswers {
         let asked = self.ask_each(&PeerRequest::Flush { version, is_decided: false }, others);
         let here = self.replica.flush(self.replica.index, version, self.replica.wall.now());
