@@ -126,10 +126,11 @@ impl Version {
     /// The text form, `hlc-node-start` in hexadecimal. Its width is fixed, so that text, too, sorts by time.
     #[must_use]
     pub fn to_text(self) -> [u8; VERSION_TEXT_BYTES] {
+        let [hlc, origin] = [digits_of(self.hlc.0), digits_of(self.origin)];
         let mut text = [b'-'; VERSION_TEXT_BYTES];
-        write_hex(&self.hlc.0.to_be_bytes(), &mut text[..16]);
-        write_hex(&self.node().0.to_be_bytes(), &mut text[17..21]);
-        write_hex(&self.start().0.to_be_bytes()[2..], &mut text[22..]);
+        text[..16].copy_from_slice(&hlc);
+        text[17..21].copy_from_slice(&origin[..4]);
+        text[22..].copy_from_slice(&origin[4..]);
         text
     }
 
@@ -140,8 +141,12 @@ impl Version {
         if text[16] != b'-' || text[21] != b'-' {
             return None;
         }
-        let (hlc, node, start) = (parse_hex(&text[..16])?, parse_hex(&text[17..21])?, parse_hex(&text[22..])?);
-        Some(Self::new(Hlc(hlc), NodeIndex(u16::try_from(node).ok()?), StartNumber(start)))
+        let (mut hlc, mut origin) = ([0; 16], [0; 16]);
+        hlc.copy_from_slice(&text[..16]);
+        origin[..4].copy_from_slice(&text[17..21]);
+        origin[4..].copy_from_slice(&text[22..]);
+        let (hlc, origin) = (Hlc(number_of(hlc)?), number_of(origin)?);
+        Some(Self::new(hlc, NodeIndex((origin >> START_BITS) as u16), StartNumber::new(origin)))
     }
 }
 
@@ -151,48 +156,54 @@ impl fmt::Display for Version {
     }
 }
 
-/// The two digits of each byte.
-static HEX: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut table = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = [digits[byte >> 4], digits[byte & 15]];
-        byte += 1;
-    }
-    table
-};
+/// One in each byte of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
 
-/// Writes `bytes` as lower-case hexadecimal digits.
-pub(crate) fn write_hex(bytes: &[u8], text: &mut [u8]) {
-    for (byte, digits) in bytes.iter().zip(text.chunks_exact_mut(2)) {
-        digits.copy_from_slice(&HEX[usize::from(*byte)]);
-    }
+/// A number's sixteen lower-case hexadecimal digits. Eight at a time, since every message between nodes has some.
+#[inline]
+pub(crate) fn digits_of(number: u64) -> [u8; 16] {
+    let halves = [number >> 32, number & u64::from(u32::MAX)].map(|half| letters(spread(half)).to_be_bytes());
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&halves[0]);
+    digits[8..].copy_from_slice(&halves[1]);
+    digits
 }
 
-/// Reads at most sixteen lower-case hexadecimal digits.
-pub(crate) fn parse_hex(text: &[u8]) -> Option<u64> {
-    let (mut number, mut wrong) = (0, 0);
-    for &byte in text {
-        let digit = DIGITS[usize::from(byte)];
-        wrong |= digit;
-        number = number << 4 | u64::from(digit & 15);
-    }
-    (wrong & NO_DIGIT == 0).then_some(number)
+/// The number with these digits; `None` if they are not as [`digits_of`] writes them.
+#[inline]
+pub(crate) fn number_of(digits: [u8; 16]) -> Option<u64> {
+    let (high, low) = digits.split_first_chunk()?;
+    let low = low.first_chunk()?;
+    Some(gathered(u64::from_be_bytes(*high))? << 32 | gathered(u64::from_be_bytes(*low))?)
 }
 
-/// In place of a digit's value.
-const NO_DIGIT: u8 = 0x80;
-/// The value of each hexadecimal digit.
-static DIGITS: [u8; 256] = {
-    let mut table = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        table[b"0123456789abcdef"[value as usize] as usize] = value;
-        value += 1;
+/// The eight digits of 32 bits, each in a byte of its own.
+#[inline]
+fn spread(half: u64) -> u64 {
+    let word = (half | half << 16) & 0x0000_FFFF_0000_FFFF;
+    let word = (word | word << 8) & 0x00FF_00FF_00FF_00FF;
+    (word | word << 4) & (0x0F * EACH)
+}
+
+/// The letters of eight digits.
+#[inline]
+fn letters(digits: u64) -> u64 {
+    let above_nine = (digits + 6 * EACH) >> 4 & EACH;
+    digits + u64::from(b'0') * EACH + above_nine * u64::from(b'a' - b'0' - 10)
+}
+
+/// The 32 bits whose digits have these letters, if they have.
+#[inline]
+fn gathered(text: u64) -> Option<u64> {
+    let digits = (text & (0x0F * EACH)) + 9 * (text >> 6 & EACH);
+    // A letter that is none may come to more than a digit has room for; then others come of it.
+    if digits & (0xF0 * EACH) != 0 || letters(digits) != text {
+        return None;
     }
-    table
-};
+    let word = (digits | digits >> 4) & 0x00FF_00FF_00FF_00FF;
+    let word = (word | word >> 8) & 0x0000_FFFF_0000_FFFF;
+    Some((word | word >> 16) & u64::from(u32::MAX))
+}
 
 #[cfg(test)]
 mod tests {
@@ -219,6 +230,21 @@ mod tests {
             wrong.into_iter().chain(["000000000000000G-0002-000000000003", "0000000000000001-000A-000000000003"])
         {
             assert_eq!(Version::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_byte_but_a_digit_is_refused_at_every_place() {
+        let right = digits_of(0x0123_4567_89ab_cdef);
+        assert_eq!(&right, b"0123456789abcdef");
+        for place in 0..right.len() {
+            for byte in 0..=u8::MAX {
+                let mut text = right;
+                text[place] = byte;
+                let expected = std::str::from_utf8(&text).ok().filter(|_| !byte.is_ascii_uppercase());
+                let expected = expected.and_then(|text| u64::from_str_radix(text.trim_start_matches('+'), 16).ok());
+                assert_eq!(number_of(text), expected.filter(|_| byte != b'+'), "{byte} at {place}");
+            }
         }
     }
 

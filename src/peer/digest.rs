@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::words::{ParseError, bulk_number, parse_number, wrong_argument, wrong_arguments};
 use crate::codec::reply;
-use crate::version::{parse_hex, write_hex};
+use crate::version::{digits_of, number_of};
 
 /// The digits of a sum.
 const SUM_DIGITS: usize = 16;
@@ -93,7 +93,7 @@ impl Digest {
     /// it is syncing.
     pub(super) fn encode(self, out: &mut Vec<u8>) {
         let mut text = [0; SUM_DIGITS + 1];
-        write_hex(&self.sum.to_be_bytes(), &mut text[..SUM_DIGITS]);
+        text[..SUM_DIGITS].copy_from_slice(&digits_of(self.sum));
         text[SUM_DIGITS] = match self.certainty {
             Certainty::Settled => return reply::bulk(out, &text[..SUM_DIGITS]),
             Certainty::Busy => b'~',
@@ -103,14 +103,14 @@ impl Digest {
     }
 
     pub(super) fn parse(text: &Bytes) -> Option<Self> {
-        let (digits, sign) = text.split_at_checked(SUM_DIGITS)?;
+        let (digits, sign) = text.split_first_chunk::<SUM_DIGITS>()?;
         let certainty = match sign {
             b"" => Certainty::Settled,
             b"~" => Certainty::Busy,
             b"?" => Certainty::Syncing,
             _ => return None,
         };
-        Some(Self { sum: parse_hex(digits)?, certainty })
+        Some(Self { sum: number_of(*digits)?, certainty })
     }
 }
 
