@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::mail::Mail;
 use super::outbox::Step;
+use crate::peer::Exchange;
 use crate::replica::{Copies, Replica};
 use crate::ring::NodeIndex;
 use crate::version::Version;
@@ -46,13 +47,27 @@ impl Debts {
             let is_write = || mail.about.items.iter().any(|item| matches!(item.step, Step::Write { .. }));
             if !debts.disowned.is_empty() && is_write() {
                 tokio::spawn(wait(Arc::clone(replica), mail, debts.disowned.clone()));
-            } else if let Some(answers) = mail.exchange.leave()
-                && let Some(requests) = answers.missed
-            {
-                debts.unanswered(mail.to, *requests, answers.replies.len());
+            } else {
+                debts.left(mail.to, mail.exchange);
             }
         }
         debts.owe(replica);
+    }
+
+    /// As [`Debts::settle`], where all is owed.
+    pub(super) fn leave(replica: &Replica, out: impl Iterator<Item = (NodeIndex, Exchange)>) {
+        let mut debts = Self::default();
+        out.for_each(|(to, exchange)| debts.left(to, exchange));
+        debts.owe(replica);
+    }
+
+    /// Waits for `node` no longer.
+    fn left(&mut self, node: NodeIndex, exchange: Exchange) {
+        if let Some(answers) = exchange.leave()
+            && let Some(requests) = answers.missed
+        {
+            self.unanswered(node, *requests, answers.replies.len());
+        }
     }
 
     fn owe(self, replica: &Replica) {

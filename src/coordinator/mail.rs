@@ -3,18 +3,12 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use smallvec::SmallVec;
-use tokio::time::timeout;
 
 use super::outbox::{Item, Shared};
 use crate::peer::{Answers, Exchange, LinkFault, PeerReply, Records, Shown};
 use crate::ring::NodeIndex;
-
-/// A read that waits for one replica asks the next after this part of `request_timeout`: a hung one costs a fraction of
-/// it, and one that is merely busy is left alone.
-const HURRY_PARTS: u32 = 8;
 
 /// A letter whose answers are awaited.
 pub(super) struct Mail {
@@ -89,16 +83,6 @@ pub(super) async fn next_answers(mail: &mut Letters) -> Answered {
         Poll::Pending
     })
     .await
-}
-
-/// As [`next_answers`], `None` if none comes for so long that more replicas should be asked.
-pub(super) async fn next_answers_soon(mail: &mut Letters, request_timeout: Duration) -> Option<Answered> {
-    soon(request_timeout, next_answers(mail)).await
-}
-
-/// What comes of waiting for one replica, `None` if that takes so long that more should be asked.
-pub(super) async fn soon<T>(request_timeout: Duration, answers: impl Future<Output = T>) -> Option<T> {
-    timeout(request_timeout / HURRY_PARTS, answers).await.ok()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod answers;
 mod cluster_wide;
 mod debts;
 mod flight;
+mod hurry;
 mod journey;
 mod mail;
 mod open_writes;
@@ -44,6 +45,7 @@ use read_repair::ReadRepair;
 use update::UpdateQueue;
 
 pub use flight::Launched;
+pub use hurry::HurryTimer;
 pub use quorum::Quorum;
 pub use read::Found;
 pub use scan_pages::{ScanRange, ScannedKeys};

@@ -9,7 +9,7 @@ use crate::ring::NodeIndex;
 use crate::version::Version;
 
 /// About what a message to a peer takes beside key and value.
-const MESSAGE_BYTES: usize = 80;
+pub(super) const MESSAGE_BYTES: usize = 80;
 
 /// The longest value that shares its request with others: a longer one is to be seen to arrive.
 const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::flight::Flight;
+use super::hurry::HurryTimer;
 use super::journey::Passenger;
 use super::read::{Disagreement, ReadProgress};
 use super::{ConsistentHashingKvStore, Outcome};
@@ -124,7 +125,8 @@ impl ConsistentHashingKvStore {
             let keys = self.read_repair.take(at_once).await;
             let comparisons =
                 keys.into_iter().filter_map(|(slot, key)| Passenger::comparison(self, slot, key)).collect();
-            let outcomes = Flight::carry(self, comparisons, self.replica.wall.now()).settle().await;
+            let flight = Flight::carry(self, comparisons, self.replica.wall.now());
+            let outcomes = flight.settle(&mut HurryTimer::default()).await;
             let pause;
             (at_once, pause) = pace(outcomes.iter().map(value_bytes).sum());
             tokio::time::sleep(pause).await;

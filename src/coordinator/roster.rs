@@ -72,8 +72,7 @@ impl<'a> Roster<'a> {
             return *known;
         }
         let process = self.coordinator.process_of(node);
-        let counts =
-            process.is_some() && (!self.coordinator.replica.is_peer_syncing(node) || is_on(Mutation::SyncingAcks));
+        let counts = process.is_some() && self.coordinator.acks_count(node);
         self.misses_some |= process.is_none();
         self.standings.push(Standing { node, process, counts });
         Standing { node, process, counts }
@@ -87,6 +86,20 @@ impl ConsistentHashingKvStore {
             return Some(self.replica.start());
         }
         (self.peers.link(node) == LinkState::Up).then(|| self.peers.process(node))
+    }
+
+    /// The process that `node`, another one, is, if it can be reached and counts toward write quorums, as far as is known here.
+    pub(super) fn counting_process(&self, node: NodeIndex) -> Option<StartNumber> {
+        self.process_of(node).filter(|_| self.acks_count(node))
+    }
+
+    /// The process that this node is.
+    pub(super) fn this_process(&self) -> (NodeIndex, StartNumber) {
+        (self.replica.index, self.replica.start())
+    }
+
+    fn acks_count(&self, node: NodeIndex) -> bool {
+        !self.replica.is_peer_syncing(node) || is_on(Mutation::SyncingAcks)
     }
 
     /// Whether `node` can be reached and counts toward quorums of `slot`, as far as is known here.

@@ -25,6 +25,7 @@ use crate::command::{
     self, Client, ClusterWide, Flow, LargeValue, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics,
     Turn, WaitOrder,
 };
+use crate::coordinator::HurryTimer;
 use crate::peer::INTRODUCTION_COMMAND;
 
 use admission::{is_stranger, limits};
@@ -60,6 +61,7 @@ struct Session<'a> {
     /// Set if the next command was begun, or has to wait: the argument to go on with.
     unfinished: Option<usize>,
     turn: Turn,
+    timer: HurryTimer,
     /// When a killed session ends, though it be amid a command. Set once it is found to be killed.
     ends_at: Option<Instant>,
 }
@@ -94,6 +96,7 @@ impl<'a> Session<'a> {
             requests,
             unfinished: None,
             turn: Turn::default(),
+            timer: HurryTimer::default(),
             ends_at: None,
         }
     }
@@ -233,20 +236,21 @@ impl<'a> Session<'a> {
 
     /// Waits for what the turn has launched, and puts its replies together.
     async fn settle_launched(&mut self) {
-        let store = &self.server.store;
-        let (quorum, operations) = (self.state.quorum, self.turn.take_operations());
-        let updates = self.turn.take_updates();
-        let launch = async {
-            match operations.is_empty() {
-                true => Vec::new(),
-                false => store.launch_for(quorum, operations, store.replica.wall.now()).settle().await,
+        let Self { server, state, turn, timer, .. } = self;
+        let store = &server.store;
+        let (quorum, operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
+        let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, store.replica.wall.now()));
+        let launched = async {
+            match launched {
+                Some(launched) => launched.settle_with(timer).await,
+                None => Vec::new(),
             }
         };
         let (outcomes, updated) = match updates.is_empty() {
-            true => (launch.await, Vec::new()),
-            false => tokio::join!(launch, store.update(updates)),
+            true => (launched.await, Vec::new()),
+            false => Box::pin(async { tokio::join!(launched, store.update(updates)) }).await,
         };
-        self.turn.finish(outcomes, updated);
+        turn.finish(outcomes, updated);
     }
 
     /// Sends the replies of a turn: `out` but for the first `taken` bytes, with the large values at their places.

@@ -9,8 +9,9 @@
 use std::sync::atomic::Ordering;
 
 use super::Flight;
+use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::journey::{Journey, Passenger};
-use crate::coordinator::mail::{About, Letters, next_answers, next_answers_soon};
+use crate::coordinator::mail::{About, Letters, next_answers};
 use crate::coordinator::outbox::{Item, Outbox, Step};
 use crate::coordinator::read::{Found, ReadAnswer, ReadProgress};
 use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Quorum};
@@ -70,7 +71,7 @@ impl<'a> Inquiry<'a> {
         quorum: Quorum,
         operations: Vec<Operation>,
         now: UnixMs,
-    ) -> Result<Self, Vec<Operation>> {
+    ) -> Result<Box<Self>, Vec<Operation>> {
         let is_read = |operation: &Operation| matches!(operation.kind, OperationKind::Read);
         if !operations.iter().all(is_read) || !Sighting::has_room(quorum) {
             return Err(operations);
@@ -92,29 +93,30 @@ impl<'a> Inquiry<'a> {
         let undecided = sightings.iter().filter(|sighting| !sighting.is_decided).count();
         let mut mail = Letters::new();
         super::post(coordinator, outbox, &mut mail);
-        Ok(Self { coordinator, quorum, operations, sightings, mail, undecided })
+        Ok(Box::new(Self { coordinator, quorum, operations, sightings, mail, undecided }))
     }
 
     /// Waits until every read has its outcome, and returns them in order.
-    pub(super) async fn settle(mut self) -> Vec<Outcome> {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
+        let request_timeout = self.coordinator.replica.config.request_timeout();
         let may_hurry = self.quorum.read == 1 && self.quorum.replicas > 1;
         while self.undecided > 0 {
             let next = match may_hurry {
                 false => Some(next_answers(&mut self.mail).await),
-                true => next_answers_soon(&mut self.mail, self.coordinator.replica.config.request_timeout()).await,
+                true => timer.soon(request_timeout, next_answers(&mut self.mail)).await,
             };
             let now = self.coordinator.replica.wall.now();
             let Some((from, about, answers)) = next else {
                 let mut flight = self.into_flight();
                 flight.hurry(now);
-                return Box::pin(flight.settle()).await;
+                return flight.settle(timer).await;
             };
             let process = answers.process;
             let odd = self.take_answers(&about, answers, now);
             if !odd.is_empty() {
                 let mut flight = self.into_flight();
                 flight.take_odd(from, process, odd, now);
-                return Box::pin(flight.settle()).await;
+                return flight.settle(timer).await;
             }
         }
         self.sightings.into_iter().map(|sighting| Outcome::Read(sighting.found)).collect()
@@ -151,7 +153,7 @@ impl<'a> Inquiry<'a> {
     }
 
     /// The flight that has come as far as this inquiry.
-    fn into_flight(self) -> Flight<'a> {
+    fn into_flight(self) -> Box<Flight<'a>> {
         let Self { coordinator, quorum, operations, sightings, mut mail, undecided } = self;
         let under_way = |(operation, sighting)| passenger(coordinator, quorum, operation, sighting);
         let steps: Vec<Passenger> = operations.into_iter().zip(sightings).map(under_way).collect();
@@ -160,7 +162,7 @@ impl<'a> Inquiry<'a> {
                 item.replica = place_of(mail.to, &steps[item.operation]);
             }
         }
-        Flight { coordinator, steps, mail, undecided, has_reads: true, claim: None, debts: None }
+        Box::new(Flight { coordinator, steps, mail, undecided, has_reads: true, claim: None, debts: None })
     }
 }
 

@@ -6,7 +6,8 @@
 
 use super::Flight;
 use super::inquiry::{Sighting, passenger, place_of};
-use crate::coordinator::mail::{About, Letters, Mail, soon};
+use crate::coordinator::hurry::HurryTimer;
+use crate::coordinator::mail::{About, Letters, Mail};
 use crate::coordinator::outbox::{Item, Shared, Step};
 use crate::coordinator::read::Found;
 use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Quorum};
@@ -33,7 +34,7 @@ impl<'a> LoneRead<'a> {
         coordinator: &'a ConsistentHashingKvStore,
         quorum: Quorum,
         mut operations: Vec<Operation>,
-    ) -> Result<Self, Vec<Operation>> {
+    ) -> Result<Box<Self>, Vec<Operation>> {
         let [Operation { slot, kind: OperationKind::Read, .. }] = operations[..] else { return Err(operations) };
         if quorum.read > 1 || coordinator.is_replica(slot) || !Sighting::has_room(quorum) {
             return Err(operations);
@@ -46,15 +47,15 @@ impl<'a> LoneRead<'a> {
         let mut batch = RequestBatch::with_capacity(REQUEST_BYTES + operation.key.len());
         batch.push_with(|out| PeerRequest::Read { key: &operation.key }.encode(out));
         let exchange = coordinator.peers.exchange(replicas[place], batch);
-        Ok(Self { coordinator, quorum, operation, asked: (replicas[place], place), exchange })
+        Ok(Box::new(Self { coordinator, quorum, operation, asked: (replicas[place], place), exchange }))
     }
 
     /// Waits for the outcome.
-    pub(super) async fn settle(mut self) -> Vec<Outcome> {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
         let (coordinator, (from, _)) = (self.coordinator, self.asked);
         let answers = match self.quorum.replicas {
             1 => Some((&mut self.exchange).await),
-            _ => soon(coordinator.replica.config.request_timeout(), &mut self.exchange).await,
+            _ => timer.soon(coordinator.replica.config.request_timeout(), &mut self.exchange).await,
         };
         let now = coordinator.replica.wall.now();
         let answers = match answers.map(record_of) {
@@ -75,17 +76,19 @@ impl<'a> LoneRead<'a> {
                 flight.hurry(now);
             }
         }
-        Box::pin(flight.settle()).await
+        flight.settle(timer).await
     }
 
     /// The flight that has come as far, and the letter that is out.
-    fn into_flight(self) -> (Flight<'a>, Mail) {
+    fn into_flight(self) -> (Box<Flight<'a>>, Mail) {
         let Self { coordinator, quorum, operation, asked: (to, place), exchange } = self;
         let step = passenger(coordinator, quorum.of_read(coordinator.quorum), operation, Sighting::of_one(place));
         let item = Item { operation: 0, replica: place_of(to, &step), step: Step::Ask { round: 0 } };
         let mail = Mail { to, about: About { items: vec![item], shared: Shared::new() }, exchange };
         let (steps, letters) = (vec![step], Letters::new());
-        (Flight { coordinator, steps, mail: letters, undecided: 1, has_reads: true, claim: None, debts: None }, mail)
+        let flight =
+            Flight { coordinator, steps, mail: letters, undecided: 1, has_reads: true, claim: None, debts: None };
+        (Box::new(flight), mail)
     }
 }
 

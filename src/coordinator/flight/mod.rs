@@ -6,6 +6,7 @@
 
 mod inquiry;
 mod lone_read;
+mod lone_write;
 mod reads;
 mod updates;
 mod volley;
@@ -15,8 +16,9 @@ use std::sync::atomic::Ordering;
 
 use super::answers::{prepare_answer, read_answer, revert_answer, write_answer, write_back_answer};
 use super::debts::Debts;
+use super::hurry::HurryTimer;
 use super::journey::{Ending, Journey, Passenger};
-use super::mail::{About, Letters, Mail, next_answers, next_answers_soon};
+use super::mail::{About, Letters, Mail, next_answers};
 use super::open_writes::Claim;
 use super::outbox::{Item, Letter, Outbox, Step};
 use super::roster::Roster;
@@ -29,13 +31,15 @@ use crate::version::{Hlc, StartNumber};
 
 use inquiry::Inquiry;
 use lone_read::LoneRead;
+use lone_write::LoneWrite;
 use volley::Volley;
 
 /// A launched batch; [`Launched::settle`] waits for its outcomes.
 pub struct Launched<'a>(Kind<'a>);
 
 enum Kind<'a> {
-    LoneRead(LoneRead<'a>),
+    LoneRead(Box<LoneRead<'a>>),
+    LoneWrite(Box<LoneWrite<'a>>),
     Inquiry(Box<Inquiry<'a>>),
     Volley(Box<Volley<'a>>),
     Flight(Box<Flight<'a>>),
@@ -53,26 +57,36 @@ impl<'a> Launched<'a> {
             Ok(read) => return Self(Kind::LoneRead(read)),
             Err(operations) => operations,
         };
+        let operations = match LoneWrite::launch(coordinator, quorum, operations, now) {
+            Ok(write) => return Self(Kind::LoneWrite(write)),
+            Err(operations) => operations,
+        };
         let operations = match Inquiry::launch(coordinator, quorum, operations, now) {
-            Ok(inquiry) => return Self(Kind::Inquiry(Box::new(inquiry))),
+            Ok(inquiry) => return Self(Kind::Inquiry(inquiry)),
             Err(operations) => operations,
         };
         Self(match Volley::launch(coordinator, quorum, operations, now) {
-            Ok(volley) => Kind::Volley(Box::new(volley)),
+            Ok(volley) => Kind::Volley(volley),
             Err(operations) => {
                 let passengers = operations.into_iter().map(|operation| Passenger::new(coordinator, quorum, operation));
-                Kind::Flight(Box::new(Flight::carry(coordinator, passengers.collect(), now)))
+                Kind::Flight(Flight::carry(coordinator, passengers.collect(), now))
             }
         })
     }
 
     /// Waits until every operation has its outcome, and returns them in order.
     pub async fn settle(self) -> Vec<Outcome> {
+        self.settle_with(&mut HurryTimer::default()).await
+    }
+
+    /// As [`Launched::settle`], with the timer of one who does this again and again.
+    pub async fn settle_with(self, timer: &mut HurryTimer) -> Vec<Outcome> {
         match self.0 {
-            Kind::LoneRead(read) => read.settle().await,
-            Kind::Inquiry(inquiry) => inquiry.settle().await,
-            Kind::Volley(volley) => volley.settle().await,
-            Kind::Flight(flight) => flight.settle().await,
+            Kind::LoneRead(read) => read.settle(timer).await,
+            Kind::LoneWrite(write) => write.settle(timer).await,
+            Kind::Inquiry(inquiry) => inquiry.settle(timer).await,
+            Kind::Volley(volley) => volley.settle(timer).await,
+            Kind::Flight(flight) => flight.settle(timer).await,
         }
     }
 }
@@ -94,12 +108,13 @@ pub(super) struct Flight<'a> {
 
 impl<'a> Flight<'a> {
     /// Sends operations on their way.
-    pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Self {
+    pub(super) fn carry(coordinator: &'a ConsistentHashingKvStore, steps: Vec<Passenger>, now: UnixMs) -> Box<Self> {
         let undecided = steps.len();
         let mut outbox = Outbox::with_room(steps.iter().map(|passenger| (&passenger.key, passenger.journey.value())));
         let reads = steps.iter().filter(|passenger| matches!(passenger.journey, Journey::Read { .. })).count();
         let (mail, has_reads) = (Letters::new(), reads > 0);
-        let mut flight = Self { coordinator, steps, mail, undecided, has_reads, claim: None, debts: None };
+        let flight = Self { coordinator, steps, mail, undecided, has_reads, claim: None, debts: None };
+        let mut flight = Box::new(flight);
         let mut gate = (reads < undecided).then(|| coordinator.gate.lock());
         let mut roster = Roster::new(coordinator);
         let mut stamped: Option<(Hlc, Hlc)> = None;
@@ -128,17 +143,42 @@ impl<'a> Flight<'a> {
         flight
     }
 
+    /// Writes that were stamped and sent before.
+    fn of_writes(
+        coordinator: &'a ConsistentHashingKvStore,
+        steps: Vec<Passenger>,
+        mail: Letters,
+        claim: Option<Claim<'a>>,
+    ) -> Box<Self> {
+        let undecided = steps.len();
+        Box::new(Self { coordinator, steps, mail, undecided, has_reads: false, claim, debts: None })
+    }
+
+    /// This flight, once it has got these answers.
+    fn after(mut self: Box<Self>, from: NodeIndex, about: &About, answers: Answers) -> Box<Self> {
+        let now = self.coordinator.replica.wall.now();
+        self.take_answers(from, about, answers, now);
+        self.advance_writes(now);
+        self
+    }
+
     /// Waits until every operation has its outcome, and returns them in order.
-    pub(super) async fn settle(self) -> Vec<Outcome> {
-        self.settle_keeping_claim().await.0.into_iter().map(Passenger::outcome).collect()
+    pub(super) async fn settle(self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
+        // In a box: few batches come here, and what the others wait in is to be small.
+        let (endings, _) = Box::pin(self.settle_keeping_claim(timer)).await;
+        endings.into_iter().map(Passenger::outcome).collect()
     }
 
     /// As [`Flight::settle`]; with the claim on the watermark, for what is to follow under the same stamps.
-    pub(super) async fn settle_keeping_claim(mut self) -> (Vec<Ending>, Option<Claim<'a>>) {
+    pub(super) async fn settle_keeping_claim(
+        mut self: Box<Self>,
+        timer: &mut HurryTimer,
+    ) -> (Vec<Ending>, Option<Claim<'a>>) {
+        let request_timeout = self.coordinator.replica.config.request_timeout();
         while self.undecided > 0 {
             let next = match self.may_hurry() {
                 false => Some(next_answers(&mut self.mail).await),
-                true => next_answers_soon(&mut self.mail, self.coordinator.replica.config.request_timeout()).await,
+                true => timer.soon(request_timeout, next_answers(&mut self.mail)).await,
             };
             let now = self.coordinator.replica.wall.now();
             match next {

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::Flight;
 use crate::coordinator::debts::Debts;
+use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::journey::{Journey, Passenger};
 use crate::coordinator::mail::{About, Letters, next_answers};
 use crate::coordinator::open_writes::Claim;
@@ -22,14 +23,29 @@ use crate::time::UnixMs;
 use crate::version::{StartNumber, Version};
 
 /// The nodes that a volley goes to, this one among them, as the processes that they were then.
-type Crew = SmallVec<[(NodeIndex, StartNumber); 8]>;
+pub(super) type Crew = SmallVec<[(NodeIndex, StartNumber); 8]>;
 
 /// One write on its way.
-struct Shot {
-    version: Version,
+pub(super) struct Shot {
+    pub(super) version: Version,
     /// What this node showed before, if it is a replica.
-    before: Before,
-    acks: u16,
+    pub(super) before: Before,
+    pub(super) acks: u16,
+}
+
+impl Shot {
+    /// Stamps a write and stores it here if this node is a replica. To be called under the gate.
+    pub(super) fn fire(coordinator: &ConsistentHashingKvStore, operation: &Operation, now: UnixMs) -> Self {
+        let (replica, Operation { slot, key, kind }) = (&coordinator.replica, operation);
+        let OperationKind::Write { value, expires_at } = kind else { unreachable!("a volley is of writes") };
+        if !coordinator.is_replica(*slot) {
+            coordinator.note_forwarded(*slot);
+            let version = Version::new(replica.clock.tick(now), replica.index, replica.start());
+            return Self { version, before: Before::default(), acks: 0 };
+        }
+        let (version, before) = coordinator.store_here(*slot, key, value.as_deref(), *expires_at, now);
+        Self { version, before, acks: 1 }
+    }
 }
 
 /// A launched batch of writes.
@@ -56,7 +72,7 @@ impl<'a> Volley<'a> {
         quorum: Quorum,
         operations: Vec<Operation>,
         now: UnixMs,
-    ) -> Result<Self, Vec<Operation>> {
+    ) -> Result<Box<Self>, Vec<Operation>> {
         let is_plain = |operation: &Operation| matches!(operation.kind, OperationKind::Write { value: Some(_), .. });
         if !operations.iter().all(is_plain) {
             return Err(operations);
@@ -65,7 +81,8 @@ impl<'a> Volley<'a> {
         let Some(crew) = muster(coordinator, &operations) else { return Err(operations) };
         let undecided = operations.len();
         let (mail, answered, shots) = (Letters::new(), SmallVec::new(), Vec::with_capacity(undecided));
-        let mut volley = Self { coordinator, quorum, operations, shots, crew, mail, answered, undecided, claim: None };
+        let volley = Self { coordinator, quorum, operations, shots, crew, mail, answered, undecided, claim: None };
+        let mut volley = Box::new(volley);
         let outbox = volley.fire(now);
         if let (Some(first), Some(last)) = (volley.shots.first(), volley.shots.last()) {
             let ticket = gate.open(first.version.hlc(), last.version.hlc());
@@ -81,20 +98,14 @@ impl<'a> Volley<'a> {
         let Self { coordinator, quorum, operations, shots, undecided, .. } = self;
         let replica = &coordinator.replica;
         let mut outbox = Outbox::with_room(operations.iter().map(|operation| (&operation.key, operation.value())));
-        for (number, Operation { slot, key, kind }) in operations.iter().enumerate() {
-            let OperationKind::Write { value, expires_at } = kind else { continue };
-            let (value, expires_at) = (value.as_deref(), *expires_at);
-            let replicas = replica.ring.preference_list(*slot);
-            let (version, before, acks) = if replicas.contains(replica.index) {
-                let (version, before) = coordinator.store_here(*slot, key, value, expires_at, now);
-                (version, before, 1)
-            } else {
-                coordinator.note_forwarded(*slot);
-                (Version::new(replica.clock.tick(now), replica.index, replica.start()), Before::default(), 0)
-            };
-            *undecided -= usize::from(acks >= quorum.write);
-            shots.push(Shot { version, before, acks });
-            let others = replicas.as_slice().iter().enumerate().filter(|&(_, &node)| node != replica.index);
+        for (number, operation) in operations.iter().enumerate() {
+            let Operation { slot, key, kind: OperationKind::Write { value, expires_at } } = operation else { continue };
+            let shot = Shot::fire(coordinator, operation, now);
+            let (version, value, expires_at) = (shot.version, value.as_deref(), *expires_at);
+            *undecided -= usize::from(shot.acks >= quorum.write);
+            shots.push(shot);
+            let replicas = replica.ring.preference_list(*slot).as_slice();
+            let others = replicas.iter().enumerate().filter(|&(_, &node)| node != replica.index);
             let step = Step::Write { attempt: 1 };
             let others = others.map(|(replica, &node)| (node, Item { operation: number, replica, step }));
             outbox.push_to_all(others, &PeerRequest::Write { key, value, version, expires_at });
@@ -103,13 +114,11 @@ impl<'a> Volley<'a> {
     }
 
     /// Waits until every write has its outcome, and returns them in order.
-    pub(super) async fn settle(mut self) -> Vec<Outcome> {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
         while self.undecided > 0 {
             let (from, about, answers) = next_answers(&mut self.mail).await;
             if !all_is_well(&answers) {
-                let now = self.coordinator.replica.wall.now();
-                let flight = self.into_flight(from, &about, answers, now);
-                return Box::pin(flight.settle()).await;
+                return self.into_flight(from, &about, answers).settle(timer).await;
             }
             self.count(&about);
             self.answered.push(about);
@@ -128,7 +137,7 @@ impl<'a> Volley<'a> {
     }
 
     /// The flight that has come as far as this volley, and has got these answers.
-    fn into_flight(self, from: NodeIndex, about: &About, answers: Answers, now: UnixMs) -> Flight<'a> {
+    fn into_flight(self, from: NodeIndex, about: &About, answers: Answers) -> Box<Flight<'a>> {
         let Self { coordinator, quorum, operations, shots, crew, mail, answered, claim, .. } = self;
         let under_way = |(operation, shot)| passenger(coordinator, quorum, &crew, operation, &shot);
         let mut steps: Vec<Passenger> = operations.into_iter().zip(shots).map(under_way).collect();
@@ -137,11 +146,7 @@ impl<'a> Volley<'a> {
                 progress.answered(item.replica, 1, WriteAnswer::Acked(Before::default()));
             }
         }
-        let undecided = steps.len();
-        let mut flight = Flight { coordinator, steps, mail, undecided, has_reads: false, claim, debts: None };
-        flight.take_answers(from, about, answers, now);
-        flight.advance_writes(now);
-        flight
+        Flight::of_writes(coordinator, steps, mail, claim).after(from, about, answers)
     }
 }
 
@@ -149,7 +154,7 @@ impl<'a> Volley<'a> {
 fn muster(coordinator: &ConsistentHashingKvStore, operations: &[Operation]) -> Option<Crew> {
     let replica = &coordinator.replica;
     let (mut roster, mut crew, mut known) = (Roster::new(coordinator), Crew::new(), [].as_slice());
-    crew.push((replica.index, replica.start()));
+    crew.push(coordinator.this_process());
     for operation in operations {
         let replicas = replica.ring.preference_list(operation.slot).as_slice();
         if replicas.contains(&replica.index) && !replica.may_ack(operation.slot) {
@@ -169,12 +174,12 @@ fn muster(coordinator: &ConsistentHashingKvStore, operations: &[Operation]) -> O
 }
 
 /// Whether these answers, and there are as many as requests, are all `OK`.
-fn all_is_well(answers: &Answers) -> bool {
+pub(super) fn all_is_well(answers: &Answers) -> bool {
     answers.fault.is_none() && answers.replies.iter().all(|reply| matches!(reply, PeerReply::Ok))
 }
 
 /// The operation as a flight carries it once it was handed over to all of its replicas.
-fn passenger(
+pub(super) fn passenger(
     coordinator: &ConsistentHashingKvStore,
     quorum: Quorum,
     crew: &Crew,

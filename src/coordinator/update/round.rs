@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::carry::refusal;
 use super::{Change, Changes, Held, UpdateOrder, UpdateWords, Work};
 use crate::coordinator::flight::Flight;
+use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::journey::{Ending, Passenger};
 use crate::coordinator::prepare::Prepared;
 use crate::coordinator::{ConsistentHashingKvStore, Outcome, QuorumError};
@@ -130,7 +131,7 @@ impl<'a> Round<'a> {
             Passenger::prepare(store, *slot, name.clone())
         });
         let flight = Flight::carry(store, passengers.collect(), store.replica.wall.now());
-        let (endings, claim) = flight.settle_keeping_claim().await;
+        let (endings, claim) = flight.settle_keeping_claim(&mut HurryTimer::default()).await;
         for (&key, ending) in asked.iter().zip(endings) {
             self.keys[key].state = seen(ending);
         }
@@ -138,7 +139,7 @@ impl<'a> Round<'a> {
         let (written, passengers) = self.writes(store);
         if !written.is_empty() {
             let flight = Flight::carry(store, passengers, store.replica.wall.now());
-            let endings = flight.settle_keeping_claim().await.0;
+            let endings = flight.settle_keeping_claim(&mut HurryTimer::default()).await.0;
             for (&key, ending) in written.iter().zip(endings) {
                 self.keys[key].state = settled(ending);
             }
