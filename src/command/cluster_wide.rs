@@ -50,7 +50,8 @@ async fn values<const KEYS: usize>(
     keys: [Bytes; KEYS],
 ) -> Result<[Option<Bytes>; KEYS], QuorumError> {
     let read = |key: Bytes| Operation { slot: Slot::of_key(&key), key, kind: OperationKind::Read };
-    let outcomes = store.launch_for(quorum, keys.map(read).into(), store.replica.wall.now()).settle().await;
+    let outcomes =
+        store.launch_for(quorum, keys.into_iter().map(read).collect(), store.replica.wall.now()).settle().await;
     let mut values = [const { None }; KEYS];
     for (value, outcome) in values.iter_mut().zip(outcomes) {
         match outcome {

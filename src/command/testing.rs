@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::codec::{DecodeLimits, RequestDecoder, Requests};
 use crate::config::{ClusterConfig, NodeConfig, Secret, ServerConfig};
-use crate::coordinator::ConsistentHashingKvStore;
+use crate::coordinator::{ConsistentHashingKvStore, Outcomes};
 use crate::peer::{Exchange, LinkState, LinkStatus, NodeCommunicator, RequestBatch};
 use crate::replica::Replica;
 use crate::ring::{NodeId, NodeIndex, Slot};
@@ -152,7 +152,7 @@ impl Bench {
     pub(super) fn ask_for_bytes(&mut self, request: &str) -> Vec<u8> {
         let mut turn = Turn::default();
         self.dispatch(request, &mut turn);
-        turn.finish(Vec::new(), Vec::new());
+        turn.finish(Outcomes::new(), Vec::new());
         turn.out
     }
 
@@ -174,7 +174,7 @@ impl Bench {
 
     /// The answers of a turn that needed no peer; it took [`TURN_TIME`].
     fn finished(&self, mut turn: Turn) -> String {
-        turn.finish(Vec::new(), Vec::new());
+        turn.finish(Outcomes::new(), Vec::new());
         turn.meter.settle(TURN_TIME, &self.server.watch);
         String::from_utf8(turn.out).expect("a test's answers are text")
     }

@@ -10,7 +10,9 @@ use std::vec;
 use bytes::Bytes;
 
 use crate::codec::{Protocol, reply};
-use crate::coordinator::{Before, Found, Operation, OperationKind, Outcome, QuorumError, UpdateOrder, WrittenSlots};
+use crate::coordinator::{
+    Before, Found, Operation, OperationKind, Operations, Outcome, Outcomes, QuorumError, UpdateOrder, WrittenSlots,
+};
 use crate::ring::Slot;
 use crate::store::LARGE_BYTES;
 use crate::time::UnixMs;
@@ -108,7 +110,7 @@ pub struct Turn {
     /// Which commands it has had, for the statistics.
     pub(crate) meter: Meter,
     notes: Vec<Note>,
-    operations: Vec<Operation>,
+    operations: Operations,
     /// Their order is kept, yet they run beside the operations.
     updates: Vec<UpdateOrder>,
     /// The slots of the reads and of the writes among the operations.
@@ -222,10 +224,10 @@ impl Turn {
     }
 
     /// What has to be launched.
-    pub(crate) fn take_operations(&mut self) -> Vec<Operation> {
+    pub(crate) fn take_operations(&mut self) -> Operations {
         self.read_slots.clear();
         self.write_slots.drain(..).for_each(|slot| self.written.insert(slot));
-        let as_many_again = Vec::with_capacity(self.operations.len());
+        let as_many_again = Operations::with_capacity(self.operations.len());
         std::mem::replace(&mut self.operations, as_many_again)
     }
 
@@ -237,7 +239,7 @@ impl Turn {
 
     /// Puts the replies together from what was known at once and the outcomes of what was launched, in order; `updated` are
     /// the updates' replies.
-    pub(crate) fn finish(&mut self, outcomes: Vec<Outcome>, updated: Vec<Bytes>) {
+    pub(crate) fn finish(&mut self, outcomes: Outcomes, updated: Vec<Bytes>) {
         if self.notes.is_empty() {
             return;
         }
@@ -250,8 +252,8 @@ impl Turn {
         let known_large = std::mem::take(&mut self.large).into_iter().peekable();
         let mut assembly = Assembly { known, known_large, used: 0, out, large: Vec::new() };
         let (mut outcomes, mut updated) = (outcomes.into_iter(), updated.into_iter());
-        let as_many_again = Vec::with_capacity(self.notes.len());
-        let mut notes = std::mem::replace(&mut self.notes, as_many_again).into_iter();
+        let mut listed = std::mem::take(&mut self.notes);
+        let mut notes = listed.drain(..);
         while let Some(note) = notes.next() {
             assembly.copy_until(note.at);
             let reply_at = assembly.out.len();
@@ -281,6 +283,8 @@ impl Turn {
                 fold(&member, &mut results, &mut self.tally, &mut assembly);
             }
         }
+        drop(notes);
+        self.notes = listed;
         assembly.copy_until(assembly.known.len());
         (self.out, self.large) = (assembly.out, assembly.large);
     }
@@ -296,7 +300,12 @@ struct Assembly {
 }
 
 impl Assembly {
+    #[inline]
     fn copy_until(&mut self, end: usize) {
+        // So it is for every reply of a pipeline of which nothing was known at once.
+        if end == self.used && self.known_large.len() == 0 {
+            return;
+        }
         while let Some(LargeValue { at, value }) = self.known_large.next_if(|large| large.at <= end) {
             let at = self.out.len() + at - self.used;
             self.large.push(LargeValue { at, value });
@@ -352,7 +361,7 @@ fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut T
         }
         Fold::Stored => {
             add_up(PartialFold::Stored, outcomes, tally);
-            match std::mem::take(tally).failure {
+            match tally.failure.take() {
                 None => reply::ok(out),
                 Some(error) => reply::error(out, &error.to_string()),
             }
@@ -378,6 +387,7 @@ fn answer_count(tally: &mut Tally, out: &mut Vec<u8>) {
     }
 }
 
+#[inline]
 fn add_up(part: PartialFold, outcomes: impl Iterator<Item = Outcome>, tally: &mut Tally) {
     for outcome in outcomes {
         match (part, outcome) {

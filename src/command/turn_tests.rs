@@ -1,5 +1,7 @@
 //! Where large values stand among the replies of a turn.
 
+use smallvec::smallvec;
+
 use super::*;
 use crate::version::Version;
 
@@ -38,7 +40,7 @@ fn large_values_of_here_and_elsewhere_are_sent_in_the_order_of_their_requests() 
     ask(&mut turn);
     turn.send_large(large(b'b'));
 
-    turn.finish(vec![found(large(b'c')), found(Bytes::from_static(b"small")), found(large(b'd'))], Vec::new());
+    turn.finish(smallvec![found(large(b'c')), found(Bytes::from_static(b"small")), found(large(b'd'))], Vec::new());
 
     let mut expected = Vec::new();
     reply::bulk(&mut expected, &large(b'c'));
@@ -66,7 +68,7 @@ fn a_failure_takes_the_large_values_of_its_command_with_it() {
     reply::error(&mut expected, &failure.to_string());
     reply::bulk(&mut expected, &large(b'c'));
 
-    turn.finish(vec![Outcome::Failed(failure)], Vec::new());
+    turn.finish(smallvec![Outcome::Failed(failure)], Vec::new());
 
     assert!(sent(&mut turn) == expected);
 }

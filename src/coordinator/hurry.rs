@@ -16,19 +16,28 @@ const HURRY_PARTS: u32 = 8;
 
 /// The timer of one who waits for replicas, for one thing at a time.
 #[derive(Debug, Default)]
-pub struct HurryTimer(Option<Pin<Box<Sleep>>>);
+pub struct HurryTimer {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When what is waited for next began, if that is known.
+    began: Option<Instant>,
+}
 
 impl HurryTimer {
+    /// What is waited for next began then: there is no need to ask the clock.
+    pub fn began(&mut self, at: Instant) {
+        self.began = Some(at);
+    }
+
     /// What comes of waiting for one replica, `None` if that takes so long that more should be asked.
     pub(super) async fn soon<T>(&mut self, request_timeout: Duration, answers: impl Future<Output = T>) -> Option<T> {
         let mut answers = pin!(answers);
-        let mut is_set = false;
+        let (mut is_set, began) = (false, self.began.take());
         poll_fn(|context| {
             if let Poll::Ready(answers) = answers.as_mut().poll(context) {
                 return Poll::Ready(Some(answers));
             }
             if !std::mem::replace(&mut is_set, true) {
-                self.set(Instant::now() + request_timeout / HURRY_PARTS);
+                self.set(began.unwrap_or_else(Instant::now) + request_timeout / HURRY_PARTS);
             }
             self.poll_timer(context).map(|()| None)
         })
@@ -36,14 +45,14 @@ impl HurryTimer {
     }
 
     fn set(&mut self, ends_at: Instant) {
-        match &mut self.0 {
+        match &mut self.timer {
             Some(timer) => timer.as_mut().reset(ends_at),
-            None => self.0 = Some(Box::pin(sleep_until(ends_at))),
+            None => self.timer = Some(Box::pin(sleep_until(ends_at))),
         }
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(context))
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(context))
     }
 }
 

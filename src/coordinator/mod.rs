@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::peer::NodeCommunicator;
 use crate::replica::{HintStatus, Replica};
@@ -54,6 +55,12 @@ pub use update::{ParseUpdate, run as run_updates};
 
 pub use write::Before;
 pub use written::WrittenSlots;
+
+/// A client's batch. Of those without a pipeline each has one, which needs no memory of its own.
+pub type Operations = SmallVec<[Operation; 1]>;
+
+/// What became of a batch's operations, in order.
+pub type Outcomes = SmallVec<[Outcome; 1]>;
 
 /// What a client wants of one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -281,13 +288,13 @@ impl ConsistentHashingKvStore {
     /// Sends a client's batch on its way: everything is stamped, stored here where this node is a replica, and handed
     /// to the links before this returns.
     #[must_use]
-    pub fn launch(&self, operations: Vec<Operation>, now: UnixMs) -> Launched<'_> {
-        self.launch_for(self.quorum, operations, now)
+    pub fn launch(&self, operations: impl Into<Operations>, now: UnixMs) -> Launched<'_> {
+        self.launch_for(self.quorum, operations.into(), now)
     }
 
     /// As [`Self::launch`], for a client with this quorum.
     #[must_use]
-    pub fn launch_for(&self, quorum: Quorum, operations: Vec<Operation>, now: UnixMs) -> Launched<'_> {
+    pub fn launch_for(&self, quorum: Quorum, operations: Operations, now: UnixMs) -> Launched<'_> {
         Launched::new(self, quorum, operations, now)
     }
 

@@ -3,18 +3,32 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::{Operation, OperationKind};
 use crate::peer::{FreshWrite, PeerRequest, Records, RequestBatch};
 use crate::replica::Copies;
 use crate::ring::NodeIndex;
 use crate::version::Version;
 
 /// About what a message to a peer takes beside key and value.
-pub(super) const MESSAGE_BYTES: usize = 80;
+const MESSAGE_BYTES: usize = 80;
 
 /// The longest value that shares its request with others: a longer one is to be seen to arrive.
 const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
 /// A request takes no more records, or keys to read, once they have so many bytes.
-const SHARED_BYTES_MAX: usize = 32 << 10;
+pub(super) const SHARED_BYTES_MAX: usize = 32 << 10;
+
+/// About what the message of an operation takes.
+pub(super) fn message_bytes(operation: &Operation) -> usize {
+    MESSAGE_BYTES + operation.key.len() + operation.value().map_or(0, Bytes::len)
+}
+
+/// Whether a write may share its request with others.
+pub(super) fn shares(operation: &Operation) -> bool {
+    match &operation.kind {
+        OperationKind::Write { value: Some(value), expires_at: None } => value.len() <= SHARING_VALUE_BYTES_MAX,
+        OperationKind::Write { .. } | OperationKind::Read => false,
+    }
+}
 
 /// What one message to a replica was about.
 #[derive(Clone, Copy)]

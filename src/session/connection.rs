@@ -46,11 +46,13 @@ pub(super) enum Received {
 pub(super) struct Connection {
     socket: TcpStream,
     input: BytesMut,
+    /// Whether the session's task is woken when it is killed, wherever it waits then.
+    hears_of_death: bool,
 }
 
 impl Connection {
     pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket, input: BytesMut::new() }
+        Self { socket, input: BytesMut::new(), hears_of_death: false }
     }
 
     /// What was received and not yet decoded.
@@ -58,8 +60,13 @@ impl Connection {
         &mut self.input
     }
 
-    /// Waits for more bytes, or until `killed` is ready.
-    pub(super) async fn receive(&mut self, mut killed: Pin<&mut impl Future<Output = ()>>) -> io::Result<Received> {
+    /// Waits for more bytes, or until `killed`. `death`, the same as a future of the session's task, is polled once in all: who has
+    /// been told whom to wake needs no telling before every wait.
+    pub(super) async fn receive(
+        &mut self,
+        mut death: Pin<&mut impl Future<Output = ()>>,
+        killed: &CancellationToken,
+    ) -> io::Result<Received> {
         poll_fn(|context| {
             if self.input.capacity() == 0 {
                 self.input = buffers::take_input();
@@ -75,7 +82,11 @@ impl Connection {
                     if self.input.is_empty() {
                         buffers::give_input(std::mem::take(&mut self.input));
                     }
-                    killed.as_mut().poll(context).map(|()| Ok(Received::Killed))
+                    let is_killed = match std::mem::replace(&mut self.hears_of_death, true) {
+                        true => killed.is_cancelled(),
+                        false => death.as_mut().poll(context).is_ready(),
+                    };
+                    if is_killed { Poll::Ready(Ok(Received::Killed)) } else { Poll::Pending }
                 }
             }
         })

@@ -25,8 +25,9 @@ use crate::command::{
     self, Client, ClusterWide, Flow, LargeValue, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics,
     Turn, WaitOrder,
 };
-use crate::coordinator::HurryTimer;
+use crate::coordinator::{HurryTimer, Outcomes};
 use crate::peer::INTRODUCTION_COMMAND;
+use crate::time::UnixMs;
 
 use admission::{is_stranger, limits};
 use connection::{Connection, LINGER, PIECE_BYTES, Received};
@@ -102,7 +103,7 @@ impl<'a> Session<'a> {
     }
 
     async fn run(&mut self, killed: &CancellationToken) -> std::io::Result<()> {
-        let mut cancelled = std::pin::pin!(killed.cancelled());
+        let mut death = std::pin::pin!(killed.cancelled());
         let introduced_by = Instant::now() + LINGER;
         loop {
             self.client.waits();
@@ -111,10 +112,10 @@ impl<'a> Session<'a> {
                 Admission::Anybody | Admission::Peer(_) => None,
             };
             let received = match (self.state.monitoring.is_some(), refusal) {
-                (true, _) => self.receive_as_monitor(cancelled.as_mut(), killed).await?,
-                (false, None) => self.connection.receive(cancelled.as_mut()).await?,
+                (true, _) => self.receive_as_monitor(death.as_mut(), killed).await?,
+                (false, None) => self.connection.receive(death.as_mut(), killed).await?,
                 (false, Some(refusal)) => {
-                    match timeout_at(introduced_by, self.connection.receive(cancelled.as_mut())).await {
+                    match timeout_at(introduced_by, self.connection.receive(death.as_mut(), killed)).await {
                         Ok(received) => received?,
                         Err(_) => return self.turn_away(refusal, killed).await,
                     }
@@ -136,18 +137,18 @@ impl<'a> Session<'a> {
     /// Waits for bytes of a client that monitors, and meanwhile sends it what the others do.
     async fn receive_as_monitor(
         &mut self,
-        mut cancelled: Pin<&mut impl Future<Output = ()>>,
+        mut death: Pin<&mut impl Future<Output = ()>>,
         killed: &CancellationToken,
     ) -> std::io::Result<Received> {
         while let Some(feed) = &self.state.monitoring {
             let lines = tokio::select! {
-                received = self.connection.receive(cancelled.as_mut()) => return received,
+                received = self.connection.receive(death.as_mut(), killed) => return received,
                 lines = feed.lines() => lines,
             };
             Statistics::add(&self.server.statistics.output_bytes, lines.len());
             self.connection.send(&[&lines], self.limits(), killed).await?;
         }
-        self.connection.receive(cancelled).await
+        self.connection.receive(death, killed).await
     }
 
     /// Ends a connection that there is no room for.
@@ -202,12 +203,11 @@ impl<'a> Session<'a> {
 
     /// Dispatches what has arrived, waits for what that launched, and sends the replies.
     async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
-        let began = Instant::now();
+        let (began, now) = (Instant::now(), self.server.store.replica.wall.now());
         self.turn.out = buffers::take_out();
-        let mut end = self.fill_turn();
+        let mut end = self.fill_turn(now);
         if self.turn.has_launched() {
-            // In a box: what only some turns need would make every session larger, and every turn dearer.
-            Box::pin(self.settle_launched()).await;
+            self.settle_launched(began, now).await;
         }
         self.settle_turn(began);
         match end {
@@ -235,15 +235,16 @@ impl<'a> Session<'a> {
     }
 
     /// Waits for what the turn has launched, and puts its replies together.
-    async fn settle_launched(&mut self) {
+    async fn settle_launched(&mut self, began: Instant, now: UnixMs) {
         let Self { server, state, turn, timer, .. } = self;
         let store = &server.store;
         let (quorum, operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
-        let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, store.replica.wall.now()));
+        let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, now));
+        timer.began(began);
         let launched = async {
             match launched {
                 Some(launched) => launched.settle_with(timer).await,
-                None => Vec::new(),
+                None => Outcomes::new(),
             }
         };
         let (outcomes, updated) = match updates.is_empty() {
@@ -335,8 +336,8 @@ impl<'a> Session<'a> {
     /// Dispatches commands until none is left or the turn has to end. The hottest loop of all, so it is compiled apart
     /// from the state machine around it, with [`command::dispatch`] in it.
     #[inline(never)]
-    fn fill_turn(&mut self) -> TurnEnd {
-        let (now, store) = (self.server.store.replica.wall.now(), &self.server.store.replica.store);
+    fn fill_turn(&mut self, now: UnixMs) -> TurnEnd {
+        let store = &self.server.store.replica.store;
         let (mut served, pause) = (0, self.server.pause.scope());
         self.requests.refill(self.connection.input(), store);
         let end = loop {

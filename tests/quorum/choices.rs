@@ -9,7 +9,7 @@ use super::*;
 async fn asked(cluster: &TestCluster, node: usize, (write, read): (u16, u16), operation: Operation) -> Reply {
     let node = cluster.node(node);
     let quorum = Quorum { replicas: cluster.config.replication_factor, write, read };
-    let flight = node.store.launch_for(quorum, vec![operation], node.replica().wall.now());
+    let flight = node.store.launch_for(quorum, vec![operation].into(), node.replica().wall.now());
     Reply::from(flight.settle().await.remove(0))
 }
 

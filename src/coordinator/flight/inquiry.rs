@@ -14,7 +14,7 @@ use crate::coordinator::journey::{Journey, Passenger};
 use crate::coordinator::mail::{About, Letters, next_answers};
 use crate::coordinator::outbox::{Item, Outbox, Step};
 use crate::coordinator::read::{Found, ReadAnswer, ReadProgress};
-use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Quorum};
+use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Outcomes, Quorum};
 use crate::peer::{Answers, Health, LinkFault, PeerReply, ReadRecord};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -97,7 +97,7 @@ impl<'a> Inquiry<'a> {
     }
 
     /// Waits until every read has its outcome, and returns them in order.
-    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Outcomes {
         let request_timeout = self.coordinator.replica.config.request_timeout();
         let may_hurry = self.quorum.read == 1 && self.quorum.replicas > 1;
         while self.undecided > 0 {

@@ -4,15 +4,18 @@
 //! It asks one replica, which has a record, and that is the answer. For this nothing has to be gathered or shared out. If
 //! it comes otherwise, or takes long, the read goes on as a [`Flight`] that has come as far.
 
+use smallvec::smallvec;
+
 use super::Flight;
 use super::inquiry::{Sighting, passenger, place_of};
 use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::mail::{About, Letters, Mail};
 use crate::coordinator::outbox::{Item, Shared, Step};
 use crate::coordinator::read::Found;
-use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Quorum};
+use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Operations, Outcome, Outcomes, Quorum};
 use crate::peer::{Answers, Exchange, PeerReply, PeerRequest, ReadRecord, RequestBatch};
 use crate::ring::NodeIndex;
+use crate::time::UnixMs;
 
 /// What a request takes beside its key.
 const REQUEST_BYTES: usize = 32;
@@ -25,49 +28,57 @@ pub(super) struct LoneRead<'a> {
     /// Which replica is asked, and its place in the preference list.
     asked: (NodeIndex, usize),
     exchange: Exchange,
+    launched_at: UnixMs,
 }
 
 impl<'a> LoneRead<'a> {
-    /// Sends the operation on its way if it is the only one, and a read of one replica of which this node is none. Otherwise
-    /// gives the operations back.
+    /// Sends the operation on its way if it is the only one, and a read of one replica of which this node is none. `None`, and it stays
+    /// where it is, otherwise.
     pub(super) fn launch(
         coordinator: &'a ConsistentHashingKvStore,
         quorum: Quorum,
-        mut operations: Vec<Operation>,
-    ) -> Result<Box<Self>, Vec<Operation>> {
-        let [Operation { slot, kind: OperationKind::Read, .. }] = operations[..] else { return Err(operations) };
+        operations: &mut Operations,
+        now: UnixMs,
+    ) -> Option<Box<Self>> {
+        let [Operation { slot, kind: OperationKind::Read, .. }] = operations[..] else { return None };
         if quorum.read > 1 || coordinator.is_replica(slot) || !Sighting::has_room(quorum) {
-            return Err(operations);
+            return None;
         }
         let replicas = coordinator.replica.ring.preference_list(slot).as_slice();
         let quick = replicas.iter().position(|&node| coordinator.is_quick(node, slot));
-        let Some(place) = quick else { return Err(operations) };
-        let Some(operation) = operations.pop() else { return Err(operations) };
+        let (place, operation) = (quick?, operations.pop()?);
         coordinator.note_forwarded(slot);
         let mut batch = RequestBatch::with_capacity(REQUEST_BYTES + operation.key.len());
         batch.push_with(|out| PeerRequest::Read { key: &operation.key }.encode(out));
         let exchange = coordinator.peers.exchange(replicas[place], batch);
-        Ok(Box::new(Self { coordinator, quorum, operation, asked: (replicas[place], place), exchange }))
+        Some(Box::new(Self {
+            coordinator,
+            quorum,
+            operation,
+            asked: (replicas[place], place),
+            exchange,
+            launched_at: now,
+        }))
     }
 
     /// Waits for the outcome.
-    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Outcomes {
         let (coordinator, (from, _)) = (self.coordinator, self.asked);
         let answers = match self.quorum.replicas {
             1 => Some((&mut self.exchange).await),
             _ => timer.soon(coordinator.replica.config.request_timeout(), &mut self.exchange).await,
         };
-        let now = coordinator.replica.wall.now();
         let answers = match answers.map(record_of) {
             Some(Ok(ReadRecord { version, expires_at, value })) => {
                 // One that is too far ahead is not followed.
-                let _ = coordinator.replica.clock.observe(version.hlc(), now);
-                coordinator.note_plain(self.quorum, &self.operation, now);
-                return vec![Outcome::Read(Some(Found { version, expires_at, value }))];
+                let _ = coordinator.replica.clock.observe(version.hlc(), self.launched_at);
+                coordinator.note_plain(self.quorum, &self.operation, self.launched_at);
+                return smallvec![Outcome::Read(Some(Found { version, expires_at, value }))];
             }
             Some(Err(answers)) => Some(answers),
             None => None,
         };
+        let now = coordinator.replica.wall.now();
         let (mut flight, mail) = self.into_flight();
         match answers {
             Some(answers) => flight.take_answers(from, &mail.about, answers, now),
@@ -81,7 +92,7 @@ impl<'a> LoneRead<'a> {
 
     /// The flight that has come as far, and the letter that is out.
     fn into_flight(self) -> (Box<Flight<'a>>, Mail) {
-        let Self { coordinator, quorum, operation, asked: (to, place), exchange } = self;
+        let Self { coordinator, quorum, operation, asked: (to, place), exchange, .. } = self;
         let step = passenger(coordinator, quorum.of_read(coordinator.quorum), operation, Sighting::of_one(place));
         let item = Item { operation: 0, replica: place_of(to, &step), step: Step::Ask { round: 0 } };
         let mail = Mail { to, about: About { items: vec![item], shared: Shared::new() }, exchange };

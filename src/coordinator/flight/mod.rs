@@ -6,8 +6,8 @@
 
 mod inquiry;
 mod lone_read;
-mod lone_write;
 mod reads;
+mod salvo;
 mod updates;
 mod volley;
 mod writes;
@@ -22,7 +22,7 @@ use super::mail::{About, Letters, Mail, next_answers};
 use super::open_writes::Claim;
 use super::outbox::{Item, Letter, Outbox, Step};
 use super::roster::Roster;
-use super::{ConsistentHashingKvStore, Operation, Outcome, Quorum, QuorumError};
+use super::{ConsistentHashingKvStore, Operations, Outcome, Outcomes, Quorum, QuorumError};
 use crate::peer::{Answers, LinkFault, PeerReply};
 use crate::replica::Copies;
 use crate::ring::NodeIndex;
@@ -31,7 +31,7 @@ use crate::version::{Hlc, StartNumber};
 
 use inquiry::Inquiry;
 use lone_read::LoneRead;
-use lone_write::LoneWrite;
+use salvo::Salvo;
 use volley::Volley;
 
 /// A launched batch; [`Launched::settle`] waits for its outcomes.
@@ -39,7 +39,7 @@ pub struct Launched<'a>(Kind<'a>);
 
 enum Kind<'a> {
     LoneRead(Box<LoneRead<'a>>),
-    LoneWrite(Box<LoneWrite<'a>>),
+    Salvo(Box<Salvo<'a>>),
     Inquiry(Box<Inquiry<'a>>),
     Volley(Box<Volley<'a>>),
     Flight(Box<Flight<'a>>),
@@ -50,17 +50,16 @@ impl<'a> Launched<'a> {
     pub(super) fn new(
         coordinator: &'a ConsistentHashingKvStore,
         quorum: Quorum,
-        operations: Vec<Operation>,
+        mut operations: Operations,
         now: UnixMs,
     ) -> Self {
-        let operations = match LoneRead::launch(coordinator, quorum, operations) {
-            Ok(read) => return Self(Kind::LoneRead(read)),
-            Err(operations) => operations,
-        };
-        let operations = match LoneWrite::launch(coordinator, quorum, operations, now) {
-            Ok(write) => return Self(Kind::LoneWrite(write)),
-            Err(operations) => operations,
-        };
+        if let Some(read) = LoneRead::launch(coordinator, quorum, &mut operations, now) {
+            return Self(Kind::LoneRead(read));
+        }
+        if let Some(salvo) = Salvo::launch(coordinator, quorum, &mut operations, now) {
+            return Self(Kind::Salvo(salvo));
+        }
+        let operations = operations.into_vec();
         let operations = match Inquiry::launch(coordinator, quorum, operations, now) {
             Ok(inquiry) => return Self(Kind::Inquiry(inquiry)),
             Err(operations) => operations,
@@ -75,15 +74,15 @@ impl<'a> Launched<'a> {
     }
 
     /// Waits until every operation has its outcome, and returns them in order.
-    pub async fn settle(self) -> Vec<Outcome> {
+    pub async fn settle(self) -> Outcomes {
         self.settle_with(&mut HurryTimer::default()).await
     }
 
     /// As [`Launched::settle`], with the timer of one who does this again and again.
-    pub async fn settle_with(self, timer: &mut HurryTimer) -> Vec<Outcome> {
+    pub async fn settle_with(self, timer: &mut HurryTimer) -> Outcomes {
         match self.0 {
             Kind::LoneRead(read) => read.settle(timer).await,
-            Kind::LoneWrite(write) => write.settle(timer).await,
+            Kind::Salvo(salvo) => salvo.settle(timer).await,
             Kind::Inquiry(inquiry) => inquiry.settle(timer).await,
             Kind::Volley(volley) => volley.settle(timer).await,
             Kind::Flight(flight) => flight.settle(timer).await,
@@ -163,7 +162,7 @@ impl<'a> Flight<'a> {
     }
 
     /// Waits until every operation has its outcome, and returns them in order.
-    pub(super) async fn settle(self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
+    pub(super) async fn settle(self: Box<Self>, timer: &mut HurryTimer) -> Outcomes {
         // In a box: few batches come here, and what the others wait in is to be small.
         let (endings, _) = Box::pin(self.settle_keeping_claim(timer)).await;
         endings.into_iter().map(Passenger::outcome).collect()

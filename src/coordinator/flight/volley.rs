@@ -16,7 +16,7 @@ use crate::coordinator::open_writes::Claim;
 use crate::coordinator::outbox::{Item, Outbox, Step};
 use crate::coordinator::roster::Roster;
 use crate::coordinator::write::{Before, WriteAnswer, WriteProgress};
-use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Quorum};
+use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Outcome, Outcomes, Quorum};
 use crate::peer::{Answers, PeerReply, PeerRequest};
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
@@ -73,7 +73,6 @@ impl<'a> Volley<'a> {
         operations: Vec<Operation>,
         now: UnixMs,
     ) -> Result<Box<Self>, Vec<Operation>> {
-        let is_plain = |operation: &Operation| matches!(operation.kind, OperationKind::Write { value: Some(_), .. });
         if !operations.iter().all(is_plain) {
             return Err(operations);
         }
@@ -114,7 +113,7 @@ impl<'a> Volley<'a> {
     }
 
     /// Waits until every write has its outcome, and returns them in order.
-    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Vec<Outcome> {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Outcomes {
         while self.undecided > 0 {
             let (from, about, answers) = next_answers(&mut self.mail).await;
             if !all_is_well(&answers) {
@@ -148,6 +147,11 @@ impl<'a> Volley<'a> {
         }
         Flight::of_writes(coordinator, steps, mail, claim).after(from, about, answers)
     }
+}
+
+/// Whether it writes a value. A delete tells whether the key was there, for which answers have to be looked at.
+pub(super) fn is_plain(operation: &Operation) -> bool {
+    matches!(operation.kind, OperationKind::Write { value: Some(_), .. })
 }
 
 /// The nodes that keep these keys, if all of them can be reached and count.
