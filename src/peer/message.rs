@@ -174,7 +174,10 @@ impl<'a> PeerRequest<'a> {
             }
             Self::Copy { key, value, version, expires_at } => encode_copy(key, *value, *version, *expires_at, out),
             Self::Revert { key, version } => encode_versioned(b"*3\r\n$7\r\nRREVERT\r\n", key, *version, out),
-            Self::Read { key } => encode_reads(&[key], out),
+            Self::Read { key } => {
+                out.extend_from_slice(b"*2\r\n$4\r\nRGET\r\n");
+                reply::bulk(out, key);
+            }
             Self::ReadMany(keys) => encode_reads(keys, out),
             Self::Mark(Mark { start, lowest_open, catch_up }) => {
                 out.extend_from_slice(b"*4\r\n$5\r\nRMARK\r\n");
