@@ -118,7 +118,7 @@ fn ring_lookup(bencher: Bencher<'_, '_>, nodes: u16) {
 // ---- the store ----
 
 fn options(replicated: bool) -> StoreOptions {
-    StoreOptions { nodes: 3, replicated, open_ttl_ms: 2000, open_bytes_max: 1 << 26 }
+    StoreOptions { nodes: 3, replicated, open_ttl_ms: 2000, max_clock_drift_ms: 60_000, open_bytes_max: 1 << 26 }
 }
 
 fn filled(replicated: bool, keys: &mut Keys, clock: &HybridClock) -> LocalKvStore {

@@ -36,7 +36,7 @@ pub enum PeerReply {
     /// The answers to several writes, if not all are `+OK`, each of which is a line: an array of `EACH` and those lines. To
     /// RSETS.
     Each(Vec<PeerReply>),
-    /// The version was reverted or refused here before; nothing was done: `-VOID`. To RSET, RDEL and RCOPY.
+    /// The version was reverted here before; nothing was done: `-VOID`. To RSET, RDEL and RACCEPT.
     Void,
     /// A revert is refused, for the version is decided, shown or unknown: `-KEPT`. To RREVERT.
     Kept,

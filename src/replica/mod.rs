@@ -122,6 +122,7 @@ impl Replica {
             nodes: config.nodes.len(),
             replicated,
             open_ttl_ms: 2 * config.request_timeout_ms,
+            max_clock_drift_ms: config.max_clock_drift_ms,
             open_bytes_max: OPEN_BYTES_MAX,
         });
         let own = |slot: &Slot| replicated && ring.preference_list(*slot).contains(index);

@@ -22,7 +22,7 @@ pub(super) enum Origin {
 impl SlotTable {
     /// Keeps `record` unless a decided newer one is here.
     pub(super) fn copy(&mut self, key: HashedKey<'_>, record: Record, origin: Origin, context: &Context<'_>) -> Copied {
-        self.pending.unmark_reverted(key.hash, record.version(), context);
+        self.pending.unmark_void(key.hash, record.version());
         let (mut record, flush_mark) = (Some(record), self.flush_mark());
         self.put(key, context, |shown_version, shown| {
             let is_fetched = shown.is_none() && origin != Origin::Sent;

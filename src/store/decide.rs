@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 
+use super::StoreOptions;
 use super::pending::Spares;
 use super::record::Record;
 use super::watermark::Watermarks;
@@ -20,6 +21,7 @@ pub(super) struct Decider {
     /// False if each key has one replica: then every write is decided at once, and nothing remembers a deleted key.
     pub(super) replicated: bool,
     pub(super) open_ttl_ms: u64,
+    max_clock_drift_ms: u64,
     pub(super) watermarks: Watermarks,
     /// The latest time of a version that was decided here without its coordinator's word.
     ///
@@ -40,11 +42,12 @@ pub(super) struct Context<'a> {
 }
 
 impl Decider {
-    pub(super) fn new(replicated: bool, nodes: usize, open_ttl_ms: u64) -> Self {
+    pub(super) fn new(options: &StoreOptions) -> Self {
         Self {
-            replicated,
-            open_ttl_ms,
-            watermarks: Watermarks::new(nodes),
+            replicated: options.replicated,
+            open_ttl_ms: options.open_ttl_ms,
+            max_clock_drift_ms: options.max_clock_drift_ms,
+            watermarks: Watermarks::new(options.nodes),
             decided_alone: AtomicU64::new(0),
             spares: Spares::default(),
         }
@@ -85,6 +88,11 @@ impl Context<'_> {
     /// Whether the coordinator has declared `version` decided.
     pub(super) fn passed(&self, version: Version) -> bool {
         self.decider.watermarks.passed(version)
+    }
+
+    /// Whether a coordinator whose write `refused` was refused for `newer` may write it again above that.
+    pub(super) fn may_be_followed(&self, newer: Version, refused: Version) -> bool {
+        newer.hlc().wall().0 <= refused.hlc().wall().0.saturating_add(self.decider.max_clock_drift_ms)
     }
 
     /// Whether a record that arrived then has been open for long enough.

@@ -91,7 +91,13 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000_000);
 
     fn store() -> LocalKvStore {
-        LocalKvStore::new(StoreOptions { nodes: 1, replicated: false, open_ttl_ms: 1000, open_bytes_max: 1 << 30 })
+        LocalKvStore::new(StoreOptions {
+            nodes: 1,
+            replicated: false,
+            open_ttl_ms: 1000,
+            max_clock_drift_ms: 60_000,
+            open_bytes_max: 1 << 30,
+        })
     }
 
     fn write(store: &LocalKvStore, key: &str, ttl_ms: Option<u64>) {

@@ -81,6 +81,8 @@ pub struct StoreOptions {
     pub replicated: bool,
     /// After how many milliseconds an open record is decided without its coordinator's word: 2 × `request_timeout_ms`.
     pub open_ttl_ms: u64,
+    /// No coordinator stamps a write anew above what is further ahead of its stamp.
+    pub max_clock_drift_ms: u64,
     /// How many bytes the memory of what is open may take in all slots together. Above it, the slot being written
     /// closes its oldest open records early, which costs later reverts their certainty, and nothing else.
     pub open_bytes_max: usize,
@@ -126,7 +128,7 @@ impl LocalKvStore {
             dirty: DirtySlots::new(),
             closing: Closing::new(options.nodes),
             promises: Promises::new(),
-            decider: Decider::new(options.replicated, options.nodes, options.open_ttl_ms),
+            decider: Decider::new(&options),
             hash_state: RandomState::default(),
             flushes: Flushes::default(),
             open_bytes: AtomicUsize::new(0),

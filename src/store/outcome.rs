@@ -64,7 +64,7 @@ pub enum Written {
         /// What it replaced, as far as that is still known when the write is a repetition.
         prior: Prior,
     },
-    /// This larger version, or flush mark, was here first; the write is refused from now on.
+    /// This larger version, or flush mark, was here first, and stays; the write is refused from now on.
     Stale(Version),
     /// The version was reverted here; nothing changed.
     Void,

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::decide::Context;
 use super::open::{Entry, OpenList, Standing};
 use super::record::Record;
-use super::void::{VoidMarks, VoidReason};
+use super::void::VoidMarks;
 use crate::mutation::{Mutation, is_on};
 use crate::version::Version;
 
@@ -166,37 +166,31 @@ impl Pending {
         outcome
     }
 
-    /// Why a version is void, if it is.
+    /// Whether a version is void.
     #[inline]
-    pub(super) fn void_reason(&self, hash: u64, version: Version, context: &Context<'_>) -> Option<VoidReason> {
-        self.0.as_ref()?.voids.reason(hash, version, context.now)
+    pub(super) fn is_void(&self, hash: u64, version: Version, context: &Context<'_>) -> bool {
+        self.0.as_ref().is_some_and(|lists| lists.voids.contains(hash, version, context.now))
     }
 
     /// Whether [`Self::mark_void`] would succeed.
     pub(super) fn can_mark_void(&self, hash: u64, version: Version, context: &Context<'_>) -> bool {
         let has_room = self.0.as_ref().is_none_or(|lists| lists.voids.has_room());
-        context.has_room && has_room || self.void_reason(hash, version, context).is_some()
+        context.has_room && has_room || self.is_void(hash, version, context)
     }
 
     /// Marks a version void; false if there is no room for a mark.
-    pub(super) fn mark_void(&mut self, hash: u64, version: Version, reason: VoidReason, context: &Context<'_>) -> bool {
+    pub(super) fn mark_void(&mut self, hash: u64, version: Version, context: &Context<'_>) -> bool {
         let can = self.can_mark_void(hash, version, context);
         if can {
-            self.0.get_or_insert_with(|| context.decider.spares().take().unwrap_or_default()).voids.leave(
-                hash,
-                version,
-                reason,
-                context.mark_end(),
-            );
+            let lists = self.0.get_or_insert_with(|| context.decider.spares().take().unwrap_or_default());
+            lists.voids.leave(hash, version, context.mark_end());
         }
         can
     }
 
-    /// Forgets that a version was reverted: another replica keeps it all the same.
-    pub(super) fn unmark_reverted(&mut self, hash: u64, version: Version, context: &Context<'_>) {
-        if let Some(lists) = &mut self.0
-            && lists.voids.reason(hash, version, context.now) == Some(VoidReason::Reverted)
-        {
+    /// Forgets that a version is void: another replica keeps it all the same.
+    pub(super) fn unmark_void(&mut self, hash: u64, version: Version) {
+        if let Some(lists) = &mut self.0 {
             lists.voids.remove(hash, version);
         }
     }

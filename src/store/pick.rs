@@ -56,7 +56,13 @@ mod tests {
     fn keys_are_picked_evenly_and_only_live_ones() {
         let now = UnixMs(1_000_000);
         for count in [0_u64, 1, 50, 2_000] {
-            let options = StoreOptions { nodes: 1, replicated: true, open_ttl_ms: 1000, open_bytes_max: 1 << 30 };
+            let options = StoreOptions {
+                nodes: 1,
+                replicated: true,
+                open_ttl_ms: 1000,
+                max_clock_drift_ms: 60_000,
+                open_bytes_max: 1 << 30,
+            };
             let store = LocalKvStore::new(options);
             for number in 0..2 * count {
                 let (key, value) = (format!("{{tag}}{number}"), Some(b"v".as_slice()).filter(|_| number < count));

@@ -252,10 +252,14 @@ impl LocalKvStore {
             if promised != Some(ballot) && !is_on(Mutation::PromiseIsIgnored) {
                 return Accepted::Refused(promised.unwrap_or_default());
             }
-            let shown = table.look_up(key, now).version().unwrap_or_default();
+            // Not a read: nobody is told more than that.
+            let shown = table.version_of(key);
             let accepted = match shown > base && shown < ballot {
                 true => Accepted::Refused(shown),
-                false => Accepted::Written(table.write(key, record, context)),
+                // What is refused is not merely stamped anew, so nothing has to stay for its sake.
+                false => Accepted::Written(
+                    table.place(key, record, context).unwrap_or_else(|| Written::Stale(table.outranked_by(key))),
+                ),
             };
             match accepted {
                 Accepted::Written(Written::Applied { .. }) => table.pending.note_update(key.hash, ballot),

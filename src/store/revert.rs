@@ -9,7 +9,6 @@ use super::outcome::Reverted;
 use super::pending::TakenBack;
 use super::record::Record;
 use super::slot_table::{HashedKey, SlotTable};
-use super::void::VoidReason;
 use crate::mutation::{Mutation, is_on};
 use crate::version::Version;
 
@@ -24,7 +23,7 @@ impl SlotTable {
             Some(at) => self.take_back(key, version, at, context),
             None => self.never_showed(key, version, context),
         };
-        if is_gone && self.pending.mark_void(key.hash, version, VoidReason::Reverted, context) {
+        if is_gone && self.pending.mark_void(key.hash, version, context) {
             return Reverted::Confirmed;
         }
         Reverted::Kept
@@ -63,7 +62,7 @@ impl SlotTable {
 
     /// Whether it is certain that a version which has no entry was never shown here.
     fn never_showed(&self, key: HashedKey<'_>, version: Version, context: &Context<'_>) -> bool {
-        if self.pending.void_reason(key.hash, version, context) == Some(VoidReason::Reverted) {
+        if self.pending.is_void(key.hash, version, context) {
             return true;
         }
         if !context.decider.replicated || self.pending.covered(key.bytes, version).is_some() {

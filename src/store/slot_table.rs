@@ -56,9 +56,14 @@ impl SlotTable {
         self.records.find(key.hash, |record| record.key() == key.bytes)
     }
 
+    /// What a key shows, or the flush mark. Being compared does not count as being read.
+    pub(super) fn version_of(&self, key: HashedKey<'_>) -> Version {
+        self.shown(key).map_or(self.flush_mark(), Record::version)
+    }
+
     /// Whether a key shows `version` or something newer.
     pub(super) fn shows_since(&self, key: HashedKey<'_>, version: Version) -> bool {
-        self.shown(key).map_or(self.flush_mark(), Record::version) >= version
+        self.version_of(key) >= version
     }
 
     /// Everything up to this version is gone, and refused.

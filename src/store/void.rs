@@ -1,13 +1,14 @@
 //! Void marks: versions that must not take effect here any more, although they may still arrive.
 //!
-//! A coordinator that takes a write back may overtake its own write; a version that was answered `STALE` must stay
-//! refused even if the newer one is taken back. Such versions are marked for as long as an open record stays open,
-//! after which a message of theirs cannot be under way any more. A mark holds against fresh writes only: what another
-//! replica has shown or decided is kept, marked or not.
+//! A coordinator that takes a write back may overtake its own write. A version that was taken back is marked for as long as
+//! an open record stays open, after which a message of its own cannot be under way any more. A mark holds against the fresh
+//! write only: what another replica has shown or decided is kept, marked or not.
 //!
-//! Marks are bounded per slot. When there is no room no mark is dropped, for that could bring a version back: a revert
-//! is refused instead (which is always safe, the coordinator then says INDETERMINATE), and a refusal is made to stand
-//! by itself by declaring the newer record shown, so that it can no longer be taken back.
+//! A version that was answered `STALE` has no mark, since it must not come as a copy either, and copies are kept: what it
+//! was refused for stays instead (`write.rs`).
+//!
+//! Marks are bounded per slot. When there is no room no mark is dropped, for that could bring a version back: the revert is
+//! refused instead, which is always safe; the coordinator then says INDETERMINATE.
 
 use std::collections::VecDeque;
 
@@ -17,21 +18,11 @@ use crate::version::Version;
 /// How many marks a slot holds: failing writes to one slot within 2 × `request_timeout_ms`. A full slot takes 40 KB.
 pub(super) const VOID_MARKS_MAX: usize = 1024;
 
-/// Why a version is void.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum VoidReason {
-    /// Its coordinator took it back.
-    Reverted,
-    /// It was answered `STALE`.
-    Refused,
-}
-
 struct VoidMark {
     /// Of the key.
     hash: u64,
     version: Version,
     ends_at: UnixMs,
-    reason: VoidReason,
 }
 
 /// The marks of one slot, in the order of arrival.
@@ -41,9 +32,9 @@ pub(super) struct VoidMarks {
 }
 
 impl VoidMarks {
-    /// Why `version` of the key with this hash is void, if it is.
-    pub(super) fn reason(&self, hash: u64, version: Version, now: UnixMs) -> Option<VoidReason> {
-        self.position(hash, version).map(|at| &self.marks[at]).filter(|mark| now < mark.ends_at).map(|mark| mark.reason)
+    /// Whether `version` of the key with this hash is void.
+    pub(super) fn contains(&self, hash: u64, version: Version, now: UnixMs) -> bool {
+        self.position(hash, version).is_some_and(|at| now < self.marks[at].ends_at)
     }
 
     /// Whether one more mark fits.
@@ -52,10 +43,10 @@ impl VoidMarks {
     }
 
     /// Marks a version, or renews its mark.
-    pub(super) fn leave(&mut self, hash: u64, version: Version, reason: VoidReason, ends_at: UnixMs) {
+    pub(super) fn leave(&mut self, hash: u64, version: Version, ends_at: UnixMs) {
         self.remove(hash, version);
         debug_assert!(self.has_room());
-        self.marks.push_back(VoidMark { hash, version, ends_at, reason });
+        self.marks.push_back(VoidMark { hash, version, ends_at });
     }
 
     /// Takes a mark off.

@@ -53,7 +53,13 @@ mod tests {
 
     #[test]
     fn warming_is_not_reading() {
-        let options = StoreOptions { nodes: 1, replicated: true, open_ttl_ms: 1000, open_bytes_max: 1 << 20 };
+        let options = StoreOptions {
+            nodes: 1,
+            replicated: true,
+            open_ttl_ms: 1000,
+            max_clock_drift_ms: 60_000,
+            open_bytes_max: 1 << 20,
+        };
         let (store, now) = (LocalKvStore::new(options), UnixMs(1_000_000));
         let version = Version::new(Hlc(1), NodeIndex(0), StartNumber::new(1));
         let keys: Vec<Vec<u8>> = (0..3 * WARM_KEYS_MAX).map(|number| number.to_string().into_bytes()).collect();

@@ -1,4 +1,11 @@
 //! Fresh writes: a coordinator's own, which it may still take back.
+//!
+//! A write that is answered `STALE` must never show here: once enough replicas have said so, its coordinator writes it anew, and
+//! if anybody had read it by then it would take effect twice. What it is refused for may still be open, though. If that were
+//! taken back, the refused one could come after all, by a late message or as a copy that a reader brings. So what a write is
+//! refused for counts as shown: it stays, and whoever has to take it back is told that it cannot be known what becomes of it.
+//! Except where it is further ahead of the refused write than clocks may be apart: then nobody goes above it
+//! (`coordinator/flight/writes.rs`), and what a clock gone astray has stamped must not stay for that.
 
 use super::LocalKvStore;
 use super::copy::Origin;
@@ -6,7 +13,6 @@ use super::decide::Context;
 use super::outcome::{Prior, Written};
 use super::record::{Content, Record};
 use super::slot_table::{HashedKey, SlotTable};
-use super::void::VoidReason;
 use crate::mutation::{Mutation, is_on};
 use crate::ring::Slot;
 use crate::time::UnixMs;
@@ -27,14 +33,15 @@ impl LocalKvStore {
     ) -> Written {
         let content = Content::new(key, Some(value), expires_at, now);
         self.write_fresh(slot, content, version, now, |table, key, record, context| {
-            let written = table.write(key, record, context);
-            let is_refused = matches!(written, Written::Stale(_)) && table.shown(key).is_some();
-            if is_refused && !self.promises.may_have_promised_above(slot, version) {
-                // Whatever it says: the copy is there now, or outranked by what is decided.
-                table.copy(key, Record::decided(content, version), Origin::Sent, context);
-                return Written::Applied { prior: Prior::default() };
+            if let Some(written) = table.place(key, record, context) {
+                return written;
             }
-            written
+            if table.shown(key).is_none() || self.promises.may_have_promised_above(slot, version) {
+                return table.refuse(key, version, context);
+            }
+            // Whatever it says: the copy is there now, or outranked by what is decided.
+            table.copy(key, Record::decided(content, version), Origin::Sent, context);
+            Written::Applied { prior: Prior::default() }
         })
     }
 
@@ -67,11 +74,19 @@ impl SlotTable {
     /// Shows `record` if it is newer than what is shown, and otherwise refuses it for good.
     #[inline]
     pub(super) fn write(&mut self, key: HashedKey<'_>, record: Record, context: &Context<'_>) -> Written {
+        let version = record.version();
+        match self.place(key, record, context) {
+            Some(written) => written,
+            None => self.refuse(key, version, context),
+        }
+    }
+
+    /// Shows `record` if it is newer than what is shown. `None`, and nothing has changed, if it is too late.
+    #[inline]
+    pub(super) fn place(&mut self, key: HashedKey<'_>, record: Record, context: &Context<'_>) -> Option<Written> {
         let (version, is_delete) = (record.version(), record.is_tombstone());
-        if let Some(reason) = self.pending.void_reason(key.hash, version, context)
-            && !(reason == VoidReason::Reverted && is_on(Mutation::VoidMarkIsIgnored))
-        {
-            return self.refuse_void(key, version, reason);
+        if self.pending.is_void(key.hash, version, context) && !is_on(Mutation::VoidMarkIsIgnored) {
+            return Some(Written::Void);
         }
         let applied = self.put(key, context, |shown_version, shown| {
             if version <= shown_version {
@@ -81,8 +96,8 @@ impl SlotTable {
             Some(record)
         });
         match applied {
-            Some(prior) => Written::Applied { prior },
-            None => self.write_older(key, version, is_delete, context),
+            Some(prior) => Some(Written::Applied { prior }),
+            None => self.repeat(key, version, is_delete, context).map(|prior| Written::Applied { prior }),
         }
     }
 
@@ -124,47 +139,32 @@ impl SlotTable {
         (drawn, prior.unwrap_or_default())
     }
 
-    fn refuse_void(&self, key: HashedKey<'_>, version: Version, reason: VoidReason) -> Written {
-        match reason {
-            VoidReason::Reverted => Written::Void,
-            VoidReason::Refused => {
-                Written::Stale(self.shown(key).map_or(version, |shown| shown.version().max(version)))
-            }
-        }
-    }
-
-    /// A write that is not newer than what is shown: a repetition, or too late.
+    /// What a write that is not newer than what is shown replaced when it came first; `None` if it is none that has come before.
     #[cold]
-    fn write_older(&mut self, key: HashedKey<'_>, version: Version, is_delete: bool, context: &Context<'_>) -> Written {
+    fn repeat(&self, key: HashedKey<'_>, version: Version, is_delete: bool, context: &Context<'_>) -> Option<Prior> {
         let Some(shown) = self.shown(key).filter(|_| version > self.flush_mark()) else {
-            return match self.pending.entry(key.hash, version) {
-                // It was here, and then the flush came.
-                Some(entry) if entry.newest_once => Written::Applied { prior: Prior::default() },
-                // What is shown as well: who writes anew has to be above all that was here before.
-                _ => {
-                    let shown = self.shown(key).map(Record::version).unwrap_or_default();
-                    Written::Stale(self.flush_mark().max(self.forgotten()).max(shown))
-                }
-            };
+            // It was here, and then the flush came.
+            let entry = self.pending.entry(key.hash, version);
+            return entry.filter(|entry| entry.newest_once).map(|_| Prior::default());
         };
-        let newer = shown.version();
-        if self.was_newest(key, version, newer) {
-            return Written::Applied { prior: self.prior_of_repetition(key.hash, version, is_delete, context) };
-        }
-        self.refuse_from_now_on(key, version, context);
-        Written::Stale(newer)
+        self.was_newest(key, version, shown.version())
+            .then(|| self.prior_of_repetition(key.hash, version, is_delete, context))
     }
 
-    /// What is shown outranks `version` for good once it can no longer be taken back. Until then a mark is needed; if
-    /// there is no room for one, what is shown becomes such a record.
-    fn refuse_from_now_on(&mut self, key: HashedKey<'_>, version: Version, context: &Context<'_>) {
-        let is_lasting = self.shown(key).is_none_or(Record::is_shown);
-        if !is_lasting
-            && !self.pending.mark_void(key.hash, version, VoidReason::Refused, context)
-            && let Some(shown) = self.shown(key)
-        {
-            shown.mark_shown();
+    /// Refuses a write that comes too late, for good.
+    #[cold]
+    fn refuse(&self, key: HashedKey<'_>, version: Version, context: &Context<'_>) -> Written {
+        let binds = |newer: &Record| version > self.flush_mark() && context.may_be_followed(newer.version(), version);
+        if let Some(newer) = self.shown(key).filter(|newer| binds(newer)) {
+            newer.mark_shown();
         }
+        Written::Stale(self.outranked_by(key))
+    }
+
+    /// The version that whoever writes has to be above. Also what is shown where a flush was above that: all that was here.
+    pub(super) fn outranked_by(&self, key: HashedKey<'_>) -> Version {
+        let floor = self.flush_mark().max(self.forgotten());
+        self.shown(key).map_or(floor, Record::version)
     }
 
     fn prior_of_repetition(&self, hash: u64, version: Version, is_delete: bool, context: &Context<'_>) -> Prior {

@@ -229,3 +229,37 @@ async fn a_write_from_before_a_flush_does_not_go_below_what_was_acknowledged_aft
 
     assert_eq!(cluster.get(2, "k").await, Reply::value("second"));
 }
+
+/// 1 and 2 show newer writes that come to nothing, and refuse "x"; so it will be stamped anew. Until then nobody may read it under
+/// its first stamp, for then it would take effect twice.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_stamped_anew_was_not_read_before() {
+    let cluster = Setup::new(4, (3, 2, 2)).skews_ms(&[0, 0, 0, 30_000]).without_anti_entropy().start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    cluster.network.cut(index(1), index(2));
+    cluster.until("1 misses 2", |cluster| !cluster.is_linked(1, 2)).await;
+    let mut failing = Vec::new();
+    for node in [1, 2] {
+        let (version, value) = (version_of(&cluster, 3), Some(b"fails".as_slice()));
+        let write = PeerRequest::Write { key: key.as_bytes(), value, version, expires_at: None };
+        assert_eq!(ask(&cluster, 3, node, write), encoded(&PeerReply::Ok));
+        failing.push(version);
+        cluster.pass(100).await;
+    }
+    cluster.network.set_delay(index(0), index(2), Duration::from_millis(60));
+    let writer = tokio::spawn({
+        let (cluster, key) = (Arc::clone(&cluster), key.clone());
+        async move { cluster.set(0, &key, "x").await }
+    });
+    cluster.pass(20).await;
+    let revert = PeerRequest::Revert { key: key.as_bytes(), version: failing[0] };
+    assert_eq!(ask(&cluster, 3, 1, revert), encoded(&PeerReply::Kept), "it has refused x, and has to go on");
+
+    let read = cluster.get(1, &key).await;
+    assert!(cluster.set(1, &key, "y").await.is_done());
+    assert_eq!(cluster.get(1, &key).await, Reply::value("y"));
+    assert!(writer.await.unwrap().is_done());
+
+    let last = cluster.get(1, &key).await;
+    assert!(read != Reply::value("x") || last != Reply::value("x"), "x, y and x again");
+}

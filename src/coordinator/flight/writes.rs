@@ -100,7 +100,9 @@ impl Flight<'_> {
             self.undecided -= 1;
             return;
         }
-        if let Err(drift) = coordinator.replica.clock.observe(above.hlc(), now) {
+        // Who refused it for something further ahead of it than that may take that back (`store/write.rs`).
+        let refused = progress.stamps().last().map_or(now, |stamp| stamp.hlc().wall());
+        if let Err(drift) = coordinator.replica.clock.observe(above.hlc(), now.min(refused)) {
             progress.give_up(drift.to_string());
             return self.revert(operation, now);
         }

@@ -32,7 +32,7 @@ fn a_write_closes_what_a_watermark_has_passed() {
 #[test]
 fn the_memory_bound_closes_the_oldest_of_the_slot_in_hand() {
     // Closed early, a version can no longer be taken back, but nothing is lost.
-    let options = StoreOptions { nodes: 3, replicated: true, open_ttl_ms: OPEN_TTL_MS, open_bytes_max: 2000 };
+    let options = StoreOptions { open_bytes_max: 2000, ..OPTIONS };
     let bench = Bench::with(options);
     for hlc in 1..=100 {
         bench.set("k", "value", v(hlc));
@@ -47,7 +47,7 @@ fn the_memory_bound_closes_the_oldest_of_the_slot_in_hand() {
 #[test]
 fn after_an_early_close_a_revert_of_something_absent_is_not_confirmed() {
     // v(1) was shown, closed for want of memory, superseded and freed: only the doubt remains, and it suffices.
-    let options = StoreOptions { nodes: 3, replicated: true, open_ttl_ms: OPEN_TTL_MS, open_bytes_max: 0 };
+    let options = StoreOptions { open_bytes_max: 0, ..OPTIONS };
     let bench = Bench::with(options);
     bench.set("k", "read", v(1));
     assert_eq!(bench.get("k").as_deref(), Some("read"));
@@ -67,21 +67,6 @@ fn a_revert_without_room_for_its_mark_is_refused() {
     assert_eq!(bench.revert("k", v(1)), Reverted::Confirmed, "it has its mark already");
     assert_eq!(bench.get("k").as_deref(), Some("open"));
     assert_eq!(bench.store.revert(bench.slot, b"k", v(6000), LATER), Reverted::Confirmed, "marks end");
-}
-
-#[test]
-fn a_refusal_without_room_for_its_mark_binds_the_newer_record() {
-    // Were the newer one taken back, the refused version could come in late and take effect a second time.
-    let (bench, earlier) = (Bench::new(), UnixMs(NOW.0 - 1));
-    for hlc in 1..=VOID_MARKS_MAX as u64 {
-        bench.store.revert(bench.slot, b"other", v(hlc), earlier);
-    }
-    bench.set("k", "newer", of_node(9000, 1));
-    assert_eq!(bench.set("k", "older", v(5000)), Written::Stale(of_node(9000, 1)));
-    let there_is_room_again = UnixMs(LATER.0 - 1);
-    let reverted = bench.store.revert(bench.slot, b"k", of_node(9000, 1), there_is_room_again);
-    assert_eq!(reverted, Reverted::Kept);
-    assert_eq!(bench.set("k", "older", v(5000)), Written::Stale(of_node(9000, 1)));
 }
 
 #[test]

@@ -20,7 +20,7 @@ struct Worlds {
 
 impl Worlds {
     fn new() -> Self {
-        let options = StoreOptions { nodes: 3, replicated: true, open_ttl_ms: OPEN_TTL_MS, open_bytes_max: usize::MAX };
+        let options = StoreOptions { open_bytes_max: usize::MAX, ..OPTIONS };
         Self { bench: Bench::with(options), key: String::new(), count: 0 }
     }
 
@@ -44,6 +44,11 @@ impl Worlds {
     }
 }
 
+/// The largest version of these copies.
+fn largest_of(sequence: &[usize]) -> Version {
+    v(sequence.iter().map(|&index| COPIES[index].0).max().unwrap())
+}
+
 #[test]
 fn any_order_and_any_repetition_shows_the_largest() {
     let mut worlds = Worlds::new();
@@ -58,21 +63,32 @@ fn any_order_and_any_repetition_shows_the_largest() {
 
 #[test]
 fn open_writes_that_are_taken_back_change_no_merge() {
-    // Before each copy comes one open write of some odd version; all of them are reverted at the end.
+    // Before each copy comes one open write of some odd version; all of them are reverted at the end, and those for which another
+    // one was refused stay.
     let odd = |open: usize| of_node(1 + 2 * open as u64, 1);
     let mut worlds = Worlds::new();
     let all = sequences(COPIES.len(), 4).flat_map(|copies| sequences(5, 4).map(move |opens| (copies.clone(), opens)));
     for (copies, opens) in all {
         worlds.next();
+        let mut binding = Vec::new();
         for (&copy, &open) in copies.iter().zip(&opens) {
-            worlds.bench.set(&worlds.key, "never", odd(open));
+            if let Written::Stale(newer) = worlds.bench.set(&worlds.key, "open", odd(open)) {
+                binding.push(newer);
+            }
             worlds.merge(copy);
         }
         let world = format!("{copies:?} {opens:?}");
-        for open in 0..5 {
-            assert_eq!(worlds.bench.revert(&worlds.key, odd(open)), Reverted::Confirmed, "{world}");
+        for version in (0..5).map(odd) {
+            let is_binding = binding.contains(&version);
+            let expected = if is_binding { Reverted::Kept } else { Reverted::Confirmed };
+            assert_eq!(worlds.bench.revert(&worlds.key, version), expected, "{world}");
         }
-        worlds.assert_shows_the_largest_of(&copies, &world);
+        match binding.iter().max() {
+            Some(&stays) if stays > largest_of(&copies) => {
+                assert_eq!(worlds.bench.shown(&worlds.key), Some(stays), "{world}");
+            }
+            _ => worlds.assert_shows_the_largest_of(&copies, &world),
+        }
     }
 }
 

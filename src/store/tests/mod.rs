@@ -14,10 +14,18 @@ mod writes;
 use super::*;
 
 const OPEN_TTL_MS: u64 = 1000;
+const MAX_CLOCK_DRIFT_MS: u64 = 60_000;
 const NOW: UnixMs = UnixMs(1_000_000);
 /// When everything that is open at [`NOW`] is overdue.
 const LATER: UnixMs = UnixMs(NOW.0 + OPEN_TTL_MS);
 const START: u64 = 1;
+const OPTIONS: StoreOptions = StoreOptions {
+    nodes: 3,
+    replicated: true,
+    open_ttl_ms: OPEN_TTL_MS,
+    max_clock_drift_ms: MAX_CLOCK_DRIFT_MS,
+    open_bytes_max: 1 << 20,
+};
 
 /// A store with shorthands for a single slot.
 struct Bench {
@@ -27,11 +35,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with(StoreOptions { nodes: 3, replicated: true, open_ttl_ms: OPEN_TTL_MS, open_bytes_max: 1 << 20 })
+        Self::with(OPTIONS)
     }
 
     fn unreplicated() -> Self {
-        Self::with(StoreOptions { nodes: 3, replicated: false, open_ttl_ms: OPEN_TTL_MS, open_bytes_max: 1 << 20 })
+        Self::with(StoreOptions { replicated: false, ..OPTIONS })
     }
 
     fn with(options: StoreOptions) -> Self {

@@ -39,6 +39,16 @@ fn nothing_older_than_a_promise_is_taken_that_was_not_shown_before() {
     assert_eq!(accept(&bench, "b", v(10), v(5), NOW), Accepted::Written(Written::Stale(v(11))));
 }
 
+/// It is not merely stamped anew, so nothing has to stay for its sake.
+#[test]
+fn an_updates_write_that_is_refused_binds_nothing() {
+    let bench = Bench::new();
+    assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(None));
+    bench.set("k", "newer", v(11));
+    assert_eq!(accept(&bench, "b", v(10), Version::default(), NOW), Accepted::Written(Written::Stale(v(11))));
+    assert_eq!(bench.revert("k", v(11)), Reverted::Confirmed);
+}
+
 #[test]
 fn a_write_is_taken_only_under_the_ballot_that_was_promised_last() {
     let bench = Bench::new();

@@ -19,7 +19,6 @@ struct Past {
     copied: bool,
     newest_once: bool,
     shown: bool,
-    refused_at: Option<UnixMs>,
     void_until: Option<UnixMs>,
 }
 
@@ -131,8 +130,6 @@ impl Twin {
             assert!(is_repeated || written == Written::Stale(newest), "flushed: {written:?}");
         } else if before.void_until.is_some_and(|until| self.now < until) {
             assert_eq!(written, Written::Void);
-        } else if before.refused_at.is_some_and(|at| self.now.0 < at.0 + OPEN_TTL_MS) {
-            assert!(matches!(written, Written::Stale(_)), "refused before: {written:?}");
         } else if self.is_held(version) && before.newest_once && written != Written::Stale(newest) {
             assert!(matches!(written, Written::Applied { .. }), "repeated: {written:?}");
             // If it is a delete, what it says of the one below makes that shown: but which that was may be forgotten.
@@ -146,7 +143,10 @@ impl Twin {
                 "forgot {version}"
             );
             assert_eq!(written, Written::Stale(newest));
-            self.past.entry(version).or_default().refused_at = Some(self.now);
+            // It must not show later, so this one has to stay.
+            if let Some(newest) = self.past.get_mut(&newest) {
+                newest.shown = true;
+            }
         }
     }
 

@@ -14,13 +14,38 @@ fn the_larger_version_shows_and_tells_what_it_replaced() {
 }
 
 #[test]
-fn a_smaller_version_is_stale_and_stays_so_after_the_newer_one_is_reverted() {
+fn a_smaller_version_is_stale_and_what_it_is_refused_for_stays() {
     let bench = Bench::new();
     bench.set("k", "new", v(5));
     assert_eq!(bench.set("k", "old", v(3)), Written::Stale(v(5)));
-    assert_eq!(bench.revert("k", v(5)), Reverted::Confirmed);
-    assert!(matches!(bench.set("k", "old", v(3)), Written::Stale(_)));
-    assert_eq!(bench.get("k"), None);
+    assert_eq!(bench.revert("k", v(5)), Reverted::Kept, "or a copy of the old one would be read");
+    assert_eq!(bench.copy("k", "old", v(3)), Copied::Older(v(5)));
+    assert_eq!(bench.set("k", "old", v(3)), Written::Stale(v(5)));
+    assert_eq!(bench.get("k").as_deref(), Some("new"));
+}
+
+/// No coordinator goes above it, so nothing has to stay for the refused write's sake.
+#[test]
+fn a_write_that_is_refused_for_a_clock_gone_astray_binds_nothing() {
+    let bench = Bench::new();
+    let limit = Hlc::first_of(UnixMs(MAX_CLOCK_DRIFT_MS)).0;
+    for (newer, reverted) in [(limit, Reverted::Kept), (limit + Hlc::first_of(UnixMs(1)).0, Reverted::Confirmed)] {
+        let key = format!("k{newer}");
+        bench.set(&key, "new", v(3 + newer));
+        assert_eq!(bench.set(&key, "old", v(3)), Written::Stale(v(3 + newer)));
+        assert_eq!(bench.revert(&key, v(3 + newer)), reverted);
+    }
+}
+
+/// It stays for as long as the flush mark does.
+#[test]
+fn a_write_that_is_refused_for_a_flush_binds_no_newer_record() {
+    let bench = Bench::new();
+    drop(bench.store.flush(v(5)));
+    bench.set("k", "new", v(9));
+    assert_eq!(bench.set("k", "flushed", v(3)), Written::Stale(v(9)));
+    assert_eq!(bench.revert("k", v(9)), Reverted::Confirmed);
+    assert_eq!(bench.copy("k", "flushed", v(3)), Copied::Older(v(5)));
 }
 
 #[test]
