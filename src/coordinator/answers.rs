@@ -45,6 +45,7 @@ pub(super) fn read_answer(answer: Result<PeerReply, LinkFault>) -> ReadAnswer {
 pub(super) fn prepare_answer(answer: Result<PeerReply, LinkFault>) -> PrepareAnswer {
     match answer {
         Ok(PeerReply::Promised(ballot)) => PrepareAnswer::Promised(ballot),
+        Ok(PeerReply::Withheld(uncertain)) => PrepareAnswer::Withheld(uncertain),
         other => match read_answer(other) {
             ReadAnswer::Missing => PrepareAnswer::Shows(None),
             ReadAnswer::Found(found) => PrepareAnswer::Shows(Some(found)),
@@ -57,6 +58,7 @@ pub(super) fn prepare_outcome(outcome: PrepareOutcome) -> Ending {
     match outcome {
         PrepareOutcome::Promised(prepared) => Ending::Prepared(prepared),
         PrepareOutcome::Outrun(ballot) => Ending::Outrun(ballot),
+        PrepareOutcome::Withheld { contested } => Ending::Withheld { contested },
         PrepareOutcome::TooFew { answers, needed } => {
             Outcome::Failed(QuorumError::TooFewForWrite { reachable: answers, needed }).into()
         }
@@ -86,6 +88,7 @@ pub(super) fn refusal(reply: &PeerReply) -> String {
         | PeerReply::Prior { .. }
         | PeerReply::Stale(_)
         | PeerReply::StaleSyncing(_)
+        | PeerReply::Withheld(_)
         | PeerReply::Missing
         | PeerReply::Record(_)
         | PeerReply::Records(_)

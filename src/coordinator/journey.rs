@@ -64,6 +64,9 @@ pub(super) enum Ending {
     Outcome(Outcome),
     /// The first round of an update: what it has seen.
     Prepared(Prepared),
+    /// An update did not begin, for it must not see what may come to nothing unless it insists; after a while, if this version is
+    /// contested.
+    Withheld { contested: Option<Version> },
     /// An update was taken back, or did not begin, for this version or ballot was in its way: it may begin again above it.
     Outrun(Version),
 }
@@ -105,8 +108,8 @@ impl Passenger {
     }
 
     /// The first round of an update of `key`.
-    pub(super) fn prepare(coordinator: &ConsistentHashingKvStore, slot: Slot, key: Bytes) -> Self {
-        let progress = Box::new(PrepareProgress::new(coordinator.quorum));
+    pub(super) fn prepare(coordinator: &ConsistentHashingKvStore, slot: Slot, key: Bytes, insists: bool) -> Self {
+        let progress = Box::new(PrepareProgress::new(coordinator.quorum, insists));
         Self { slot, key, journey: Journey::Prepare { progress } }
     }
 
@@ -151,7 +154,7 @@ impl Passenger {
     pub(super) fn outcome(ending: Ending) -> Outcome {
         match ending {
             Ending::Outcome(outcome) => outcome,
-            Ending::Prepared(_) | Ending::Outrun(_) => unreachable!("only updates end so"),
+            Ending::Prepared(_) | Ending::Withheld { .. } | Ending::Outrun(_) => unreachable!("only updates end so"),
         }
     }
 }

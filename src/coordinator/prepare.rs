@@ -1,7 +1,8 @@
 //! The first round of an update, as a plain state machine: what the replicas show, and whether enough of them have promised.
 //!
 //! All replicas are asked, so that all may take the write that follows, and as many answers are awaited as make every
-//! acknowledged write seen, and as leave too few others to refuse for good a write that was seen.
+//! acknowledged write seen, and as leave too few others to refuse for good a write that was seen. Who does not insist gets no answer
+//! from replicas whose newest record may come to nothing; if too few others are left, he has to (`store/promise.rs`).
 
 use smallvec::SmallVec;
 
@@ -14,6 +15,8 @@ use crate::version::Version;
 pub(crate) enum PrepareAnswer {
     /// It has promised, and shows this record, or nothing.
     Shows(Option<Found>),
+    /// It has promised, and shows this version, which may come to nothing, to nobody who does not insist.
+    Withheld(Version),
     /// It has promised this larger ballot before.
     Promised(Version),
     /// It has promised nothing, or its answer is not known.
@@ -27,6 +30,12 @@ pub(crate) enum PrepareOutcome {
     Promised(Prepared),
     /// Another update with this larger ballot is under way.
     Outrun(Version),
+    /// Too few answers, unless it is asked again with more force.
+    Withheld {
+        /// A version that was withheld while none is known to be on a write quorum: writes are racing, and in a moment those that lose
+        /// will have been taken back. Who insists before keeps them from that.
+        contested: Option<Version>,
+    },
     /// Too few answers.
     TooFew { answers: u16, needed: u16 },
 }
@@ -60,6 +69,7 @@ enum Standing {
     Awaited,
     /// It shows this version, or nothing.
     Shows(Version),
+    Withheld(Version),
     Failed,
 }
 
@@ -67,6 +77,8 @@ enum Standing {
 #[derive(Debug)]
 pub(crate) struct PrepareProgress {
     needed: u16,
+    write: u16,
+    insists: bool,
     ballot: Version,
     replicas: SmallVec<[Standing; 5]>,
     newest: Option<Found>,
@@ -75,14 +87,21 @@ pub(crate) struct PrepareProgress {
 
 impl PrepareProgress {
     /// A question that has not left yet.
-    pub(crate) fn new(quorum: Quorum) -> Self {
+    pub(crate) fn new(quorum: Quorum, insists: bool) -> Self {
         Self {
             needed: quorum.update(),
+            write: quorum.write,
+            insists,
             ballot: Version::default(),
             replicas: SmallVec::from_elem(Standing::Unsent, usize::from(quorum.replicas)),
             newest: None,
             outrun_by: Version::default(),
         }
+    }
+
+    /// Whether also what may come to nothing is to be shown.
+    pub(crate) fn insists(&self) -> bool {
+        self.insists
     }
 
     /// Draws the ballot: the version that the update is going to write.
@@ -105,6 +124,7 @@ impl PrepareProgress {
                 }
                 Standing::Shows(version)
             }
+            PrepareAnswer::Withheld(uncertain) => Standing::Withheld(uncertain),
             PrepareAnswer::Promised(ballot) => {
                 self.outrun_by = self.outrun_by.max(ballot);
                 Standing::Failed
@@ -130,8 +150,24 @@ impl PrepareProgress {
         }
         Some(match self.outrun_by > Version::default() {
             true => PrepareOutcome::Outrun(self.outrun_by),
+            false if !self.insists && count(|standing| matches!(standing, Standing::Withheld(_))) > 0 => {
+                PrepareOutcome::Withheld { contested: self.contested() }
+            }
             false => PrepareOutcome::TooFew { answers, needed: self.needed },
         })
+    }
+
+    /// The largest version that was withheld, unless some version is known to be on a write quorum.
+    fn contested(&self) -> Option<Version> {
+        let versions = || {
+            self.replicas.iter().filter_map(|standing| match standing {
+                Standing::Shows(version) | Standing::Withheld(version) => Some(*version),
+                Standing::Unsent | Standing::Awaited | Standing::Failed => None,
+            })
+        };
+        let newest = versions().max()?;
+        let holders = versions().filter(|&version| version == newest).count();
+        (holders < usize::from(self.write)).then_some(newest)
     }
 }
 
@@ -150,7 +186,7 @@ mod tests {
     }
 
     fn asked_of_three(write: u16) -> PrepareProgress {
-        let mut progress = PrepareProgress::new(Quorum { replicas: 3, write, read: 1 });
+        let mut progress = PrepareProgress::new(Quorum { replicas: 3, write, read: 1 }, false);
         progress.stamp(version(100));
         (0..3).for_each(|replica| progress.sent(replica));
         progress
@@ -194,8 +230,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_withheld_is_waited_for_no_longer_than_others_can_answer() {
+        let mut progress = asked_of_three(2);
+        progress.answered(0, PrepareAnswer::Withheld(version(9)));
+        progress.answered(1, shows(5));
+        assert_eq!(progress.outcome(), None, "the third may answer");
+        progress.answered(2, shows(5));
+        let Some(PrepareOutcome::Promised(prepared)) = progress.outcome() else { panic!("two of three answered") };
+        assert_eq!(prepared.holders.as_slice(), [false, true, true]);
+
+        for (other, contested) in [(9, None), (8, Some(version(9)))] {
+            let mut progress = asked_of_three(2);
+            progress.answered(0, PrepareAnswer::Withheld(version(9)));
+            progress.answered(1, PrepareAnswer::Withheld(version(other)));
+            assert_eq!(progress.outcome(), Some(PrepareOutcome::Withheld { contested }), "two have 9, or do not");
+        }
+    }
+
+    #[test]
     fn too_few_answers_end_it() {
-        let mut progress = PrepareProgress::new(Quorum { replicas: 3, write: 2, read: 1 });
+        let mut progress = PrepareProgress::new(Quorum { replicas: 3, write: 2, read: 1 }, false);
         progress.sent(0);
         progress.answered(0, PrepareAnswer::Uncounted);
         assert_eq!(progress.outcome(), Some(PrepareOutcome::TooFew { answers: 0, needed: 2 }));

@@ -18,7 +18,7 @@ use crate::ring::{NodeId, NodeIndex};
 use crate::version::{StartNumber, Version};
 
 /// The version of what nodes say to each other. Nodes of different versions do not talk.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 /// The word of the introduction.
 pub const INTRODUCTION_COMMAND: &str = "RHELLO";
 /// Stands before a setting's name among the introduction's arguments.

@@ -74,7 +74,7 @@ fn update(parts: &Parts) -> UpdateRequest<'_> {
     let (key, ballot, expires_at, value) = (key.as_slice(), *version, *expires_at, value.as_deref());
     let (base, version, id) = (Version::default(), Version::default(), ballot.hlc().0);
     match parts.kind {
-        11 => UpdateRequest::Prepare { key, ballot },
+        11 => UpdateRequest::Prepare { key, ballot, insists: ballot.hlc().0.is_multiple_of(2) },
         12 => UpdateRequest::Accept { key, value, ballot, base, expires_at },
         13 => UpdateRequest::Base { key, value, version, expires_at, ballot },
         14 => UpdateRequest::Call { id, protocol: Protocol::Resp3, words: [b"INCR".as_slice(), key].as_slice().into() },

@@ -33,6 +33,9 @@ pub enum PeerReply {
     /// An update with this larger ballot is under way, or this version came before the update's write; nothing was done:
     /// `-PROMISED version`. To RSET, RDEL, RCOPY, RPREPARE, RACCEPT and RBASE.
     Promised(Version),
+    /// The ballot is promised, but what is shown here, this version, may come to nothing and is not told: `+WITHHELD version`. To
+    /// an RPREPARE that does not insist.
+    Withheld(Version),
     /// The answers to several writes, if not all are `+OK`, each of which is a line: an array of `EACH` and those lines. To
     /// RSETS.
     Each(Vec<PeerReply>),
@@ -116,6 +119,7 @@ impl PeerReply {
             Self::Stale(version) => line(b"-STALE ", *version, out),
             Self::StaleSyncing(version) => line(b"-STALESYNCING ", *version, out),
             Self::Promised(version) => line(b"-PROMISED ", *version, out),
+            Self::Withheld(version) => line(b"+WITHHELD ", *version, out),
             Self::Each(replies) => encode_each(replies, out),
             Self::Void => out.extend_from_slice(b"-VOID\r\n"),
             Self::Kept => out.extend_from_slice(b"-KEPT\r\n"),
@@ -241,7 +245,7 @@ fn from_simple(text: &[u8]) -> Result<PeerReply, ReplyError> {
         b"SYNCING" => Some(PeerReply::Syncing),
         [b'L', b'I', b'V', b'E', b' ', version @ ..] => prior(version, true),
         [b'G', b'O', b'N', b'E', b' ', version @ ..] => prior(version, false),
-        _ => None,
+        _ => text.strip_prefix(b"WITHHELD ").and_then(Version::parse).map(PeerReply::Withheld),
     };
     reply.ok_or_else(|| unexpected("the status", text))
 }
@@ -356,6 +360,7 @@ mod tests {
             versions().prop_map(PeerReply::Stale),
             versions().prop_map(PeerReply::StaleSyncing),
             versions().prop_map(PeerReply::Promised),
+            versions().prop_map(PeerReply::Withheld),
             "[ -~]{0,40}".prop_map(PeerReply::Drift),
             records().prop_map(PeerReply::Record),
             (prop::collection::vec(listed(), 0..9), any::<Option<u32>>())

@@ -14,15 +14,21 @@ use crate::codec::{Protocol, reply};
 use crate::time::UnixMs;
 use crate::version::Version;
 
+/// After a ballot, where a record that may come to nothing is to be shown as well.
+const INSIST: &[u8] = b"INSIST";
+
 /// One request for an update.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum UpdateRequest<'a> {
-    /// Show the newest record, and promise to take nothing older than `ballot` that was not shown: `RPREPARE key ballot`.
+    /// Show the newest record, and promise to take nothing older than `ballot` that was not shown: `RPREPARE key ballot
+    /// [INSIST]`.
     Prepare {
         /// The key, of any bytes.
         key: &'a [u8],
         /// The version that the update is going to write.
         ballot: Version,
+        /// Also a record that may come to nothing is to be shown.
+        insists: bool,
     },
     /// The update's write, which is taken only where it was promised and nothing newer than `base` came in between:
     /// `RACCEPT key ballot base expiry|- [value]`. Open until a mark passes it, as any fresh write.
@@ -73,10 +79,14 @@ impl<'a> UpdateRequest<'a> {
     /// Appends the request as an array of bulk strings to `out`.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Prepare { key, ballot } => {
-                out.extend_from_slice(b"*3\r\n$8\r\nRPREPARE\r\n");
+            Self::Prepare { key, ballot, insists } => {
+                out.extend_from_slice(if *insists { b"*4" } else { b"*3" });
+                out.extend_from_slice(b"\r\n$8\r\nRPREPARE\r\n");
                 reply::bulk(out, key);
                 bulk_version(*ballot, out);
+                if *insists {
+                    reply::bulk(out, INSIST);
+                }
             }
             Self::Accept { key, value, ballot, base, expires_at } => {
                 out.extend_from_slice(if value.is_some() { b"*6" } else { b"*5" });
@@ -106,7 +116,10 @@ impl<'a> UpdateRequest<'a> {
     /// Reads a command of this kind, which goes by `name` in upper case.
     pub(super) fn parse(name: &'static str, rest: &[&'a [u8]]) -> Result<Self, ParseError> {
         match (name, rest) {
-            ("RPREPARE", &[key, ballot]) => Ok(Self::Prepare { key, ballot: parse_version(ballot)? }),
+            ("RPREPARE", &[key, ballot]) => Ok(Self::Prepare { key, ballot: parse_version(ballot)?, insists: false }),
+            ("RPREPARE", &[key, ballot, INSIST]) => {
+                Ok(Self::Prepare { key, ballot: parse_version(ballot)?, insists: true })
+            }
             ("RACCEPT", &[key, ballot, base, expiry]) => parse_accept(key, None, ballot, base, expiry),
             ("RACCEPT", &[key, ballot, base, expiry, value]) => parse_accept(key, Some(value), ballot, base, expiry),
             ("RBASE", &[key, ballot, version, expiry]) => parse_base(key, None, ballot, version, expiry),

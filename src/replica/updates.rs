@@ -11,7 +11,7 @@ impl Replica {
     /// Serves one request for an update, of the peer `from`.
     pub(super) fn serve_update(&self, from: NodeIndex, request: UpdateRequest<'_>, now: UnixMs, out: &mut Vec<u8>) {
         match request {
-            UpdateRequest::Prepare { key, ballot } => self.prepare_for_peer(key, ballot, now, out),
+            UpdateRequest::Prepare { key, ballot, insists } => self.prepare_for_peer(key, (ballot, insists), now, out),
             UpdateRequest::Accept { key, value, ballot, base, expires_at } => {
                 self.accept(key, value, expires_at, (ballot, base), now).encode(out);
             }
@@ -26,7 +26,7 @@ impl Replica {
         }
     }
 
-    /// Promises `ballot` for a key and lets `f` see what it is.
+    /// Promises `ballot` for a key and lets `f` see what it is; unless the asker insists, only if nobody else may take that back.
     ///
     /// # Errors
     /// Why this replica promises nothing.
@@ -34,7 +34,7 @@ impl Replica {
         &self,
         slot: Slot,
         key: &[u8],
-        ballot: Version,
+        (ballot, insists): (Version, bool),
         now: UnixMs,
         f: impl FnOnce(Lookup<'_>) -> T,
     ) -> Result<T, PeerReply> {
@@ -44,16 +44,17 @@ impl Replica {
         // The clock goes first: what is stamped here from now on is above what is promised.
         self.admit(ballot, None, now)?;
         self.promises_now(now)?;
-        match self.store.prepare(slot, key, ballot, now, f) {
+        match self.store.prepare(slot, key, (ballot, insists), now, f) {
             Prepared::Shows(shown) => Ok(shown),
+            Prepared::Withheld(uncertain) => Err(PeerReply::Withheld(uncertain)),
             Prepared::Promised(larger) => Err(PeerReply::Promised(larger)),
             Prepared::Crowded => Err(PeerReply::Refused("ERR too many updates are under way".to_owned())),
         }
     }
 
-    fn prepare_for_peer(&self, key: &[u8], ballot: Version, now: UnixMs, out: &mut Vec<u8>) {
+    fn prepare_for_peer(&self, key: &[u8], asked: (Version, bool), now: UnixMs, out: &mut Vec<u8>) {
         let begin = out.len();
-        let prepared = self.prepare(Slot::of_key(key), key, ballot, now, |lookup| encode_lookup(lookup, out));
+        let prepared = self.prepare(Slot::of_key(key), key, asked, now, |lookup| encode_lookup(lookup, out));
         if let Err(refusal) = prepared {
             out.truncate(begin);
             refusal.encode(out);

@@ -87,6 +87,8 @@ pub enum Accepted {
 pub enum Prepared<T> {
     /// It is promised, and this is shown.
     Shows(T),
+    /// It is promised; but what is shown, this version, may come to nothing, and so it was not seen.
+    Withheld(Version),
     /// This larger ballot is, or was, promised.
     Promised(Version),
     /// There are too many promises.

@@ -7,6 +7,15 @@
 //! updates one sees the other, and none passes over a write that it has not seen. This is `CASPaxos` (Rystsov, "`CASPaxos`:
 //! Replicated State Machines without logs", 2018) with versions for ballots.
 //!
+//! Who asks marks what he sees as shown, and so keeps it from being taken back. That must not befall a plain write for nothing: one
+//! that has come to a single replica before the question, and to the others after it, is refused there and has to be taken back
+//! and stamped anew. So updates ask *politely* first. A replica whose newest record is open, unseen and of another node than the one
+//! that asks then promises as usual but *withholds* the record, and its answer counts for nothing. Nothing rests on it: it is like
+//! an answer that was lost, and a promise only restricts. If enough others answer, an acknowledged write is among what
+//! they show, and the one withheld will never be acknowledged under this stamp, for they did not have it and take it no more.
+//! If not, the home asks again and *insists*: at once where that record is on a write quorum, else after a moment, in which writes
+//! that race and lose are taken back.
+//!
 //! A promise is in force until the update's write comes, or a larger ballot, or for some time, for the update may never come
 //! back: copies must not wait for ever. Whether it is in force is judged under the lock of the key's slot, where it matters.
 //!
@@ -39,6 +48,7 @@ use parking_lot::Mutex;
 use super::copy::Origin;
 use super::outcome::{Accepted, Copied, Lookup, Prepared, Written};
 use super::record::{Content, Record};
+use super::slot_table::{HashedKey, SlotTable};
 use super::{Context, LocalKvStore};
 use crate::mutation::{Mutation, is_on};
 use crate::ring::{NodeIndex, SLOT_COUNT, Slot};
@@ -210,14 +220,23 @@ fn floor(time: &AtomicU64) -> Option<Version> {
     }
 }
 
+impl SlotTable {
+    /// What a key shows, if that may come to nothing: a node other than `asker` may still take it back, and nobody has seen it.
+    fn uncertain(&self, key: HashedKey<'_>, asker: NodeIndex, context: &Context<'_>) -> Option<Version> {
+        let shown = self.shown(key).filter(|shown| !shown.is_shown() && shown.version().node() != asker)?;
+        let at = self.pending.position(key.hash, shown.version())?;
+        self.pending.is_open(at, context).then(|| shown.version())
+    }
+}
+
 impl LocalKvStore {
     /// Promises to take nothing older than `ballot` for `key` that is not shown yet, and lets `f` see what the key is, which
-    /// counts as read.
+    /// counts as read. Who does not insist does not see what another node may still take back and nobody has seen.
     pub fn prepare<T>(
         &self,
         slot: Slot,
         key: &[u8],
-        ballot: Version,
+        (ballot, insists): (Version, bool),
         now: UnixMs,
         f: impl FnOnce(Lookup<'_>) -> T,
     ) -> Prepared<T> {
@@ -230,7 +249,10 @@ impl LocalKvStore {
         if !self.promises.make(key.hash, promise, now) {
             return Prepared::Crowded;
         }
-        Prepared::Shows(f(table.look_up(key, now)))
+        match table.uncertain(key, ballot.node(), &self.context(now)) {
+            Some(uncertain) if !insists => Prepared::Withheld(uncertain),
+            _ => Prepared::Shows(f(table.look_up(key, now))),
+        }
     }
 
     /// Takes the write of the update under `ballot` that saw `base`, as a write that may be taken back, if that was promised here

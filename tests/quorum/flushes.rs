@@ -137,7 +137,7 @@ fn version_in(cluster: &TestCluster, ms: u64) -> Version {
 }
 
 fn prepare(key: &str, ballot: Version) -> PeerRequest<'_> {
-    PeerRequest::Update(UpdateRequest::Prepare { key: key.as_bytes(), ballot })
+    PeerRequest::Update(UpdateRequest::Prepare { key: key.as_bytes(), ballot, insists: true })
 }
 
 /// The update was prepared while the flush was on its way. It has seen the old value, so it must not outlive the flush.

@@ -126,6 +126,40 @@ async fn nothing_is_counted_where_too_few_replicas_can_be_reached() {
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
+/// The question of an update that is over already comes late to the node that is asked to write: by then the write shows there, and the
+/// others refuse it for what they have promised. It is taken back and stamped anew, since nobody has seen it.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_a_late_question_meets_is_acknowledged() {
+    let cluster = three().skews_ms(&[0, 0, -50]).start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    assert!(cluster.set(0, &key, "before").await.is_done());
+    cluster.pass(1000).await;
+    cluster.network.set_delay(index(0), index(2), Duration::from_millis(5));
+    assert_eq!(cluster.update(0, &format!("SETNX {key} v")).await, Reply::Value(Some(":0".to_owned())));
+
+    for other in [0, 1] {
+        cluster.network.set_delay(index(2), index(other), Duration::from_millis(10));
+    }
+    let written = cluster.set(2, &key, "after").await;
+
+    assert!(written.is_done(), "{written:?}");
+    for node in cluster.indices() {
+        assert_eq!(cluster.get(node, &key).await, Reply::value("after"), "at node {node}");
+    }
+}
+
+/// Two of three replicas show it, and may take it back as far as the home knows: it is acknowledged, so the update sees it.
+#[tokio::test(start_paused = true)]
+async fn an_update_sees_what_was_acknowledged_just_before() {
+    let cluster = three().start().await;
+    for number in 0..30 {
+        let key = format!("k{number}");
+        assert!(cluster.set(number % 3, &key, "7").await.is_done());
+        let sum = cluster.update((number + 1) % 3, &format!("INCR {key}")).await;
+        assert_eq!(sum_of(&sum), Some(8));
+    }
+}
+
 /// Its coordinator wrote before the counting began, but the message to two replicas comes late: they have counted on from the
 /// written value by then, so that it must neither be lost nor take effect again.
 #[tokio::test(start_paused = true)]

@@ -140,7 +140,7 @@ pub(super) const COMMANDS: &[CommandSpec] = &[
     command(
         CommandId::RPrepare,
         "rprepare",
-        3,
+        -3,
         "Promises a ballot to an update and returns the record that is shown here.",
     )
     .flags(READ.and(Flags::FAST))

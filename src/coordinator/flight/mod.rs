@@ -277,6 +277,7 @@ impl ConsistentHashingKvStore {
                 PeerReply::Stale(version)
                 | PeerReply::StaleSyncing(version)
                 | PeerReply::Promised(version)
+                | PeerReply::Withheld(version)
                 | PeerReply::Prior { version, .. },
             ) => *version,
             Ok(PeerReply::Record(record)) => record.version,

@@ -31,14 +31,15 @@ impl Flight<'_> {
         let Passenger { slot, key, journey } = &mut self.steps[operation];
         let Journey::Prepare { progress } = journey else { return ballot.hlc() };
         progress.stamp(ballot);
+        let insists = progress.insists();
         for (place, &node) in replica.ring.preference_list(*slot).as_slice().iter().enumerate() {
             if node == replica.index {
                 progress.sent(place);
-                progress.answered(place, coordinator.prepare_here(*slot, key, ballot, now));
+                progress.answered(place, coordinator.prepare_here(*slot, key, (ballot, insists), now));
             } else if roster.process_of(node).is_some() {
                 progress.sent(place);
                 let item = Item { operation, replica: place, step: Step::Prepare };
-                outbox.push(node, &PeerRequest::Update(UpdateRequest::Prepare { key, ballot }), item);
+                outbox.push(node, &PeerRequest::Update(UpdateRequest::Prepare { key, ballot, insists }), item);
             }
         }
         ballot.hlc()
@@ -80,8 +81,8 @@ fn base_request<'a>(key: &'a [u8], base: &'a Found, ballot: Version) -> UpdateRe
 }
 
 impl ConsistentHashingKvStore {
-    fn prepare_here(&self, slot: Slot, key: &[u8], ballot: Version, now: UnixMs) -> PrepareAnswer {
-        match self.replica.prepare(slot, key, ballot, now, super::reads::found) {
+    fn prepare_here(&self, slot: Slot, key: &[u8], asked: (Version, bool), now: UnixMs) -> PrepareAnswer {
+        match self.replica.prepare(slot, key, asked, now, super::reads::found) {
             Ok(found) => PrepareAnswer::Shows(found),
             Err(refusal) => prepare_answer(Ok(refusal)),
         }

@@ -28,6 +28,8 @@ struct Key {
     slot: Slot,
     name: Bytes,
     state: State,
+    /// A polite question was in vain.
+    insists: bool,
 }
 
 /// How far a key has come in the present attempt.
@@ -40,6 +42,9 @@ enum State {
     Settled,
     /// Nothing was done, for this was in the way.
     Outrun(Version),
+    /// Nothing was done, for what it holds may come to nothing: it is to be asked for with more force, after a while if this is
+    /// contested.
+    Withheld { contested: Option<Version> },
     /// The updates of it have failed.
     Failed(QuorumError),
 }
@@ -65,11 +70,14 @@ impl ConsistentHashingKvStore {
         let mut pause = request_timeout / PAUSE_PARTS_FIRST;
         loop {
             round.attempt(self).await;
-            let Some(above) = round.outrun_by() else { break };
+            if round.is_done() {
+                break;
+            }
             if began.elapsed() >= request_timeout {
                 round.give_up(self.quorum.write);
                 break;
             }
+            let Some(above) = round.outrun_by() else { continue };
             // If that is too far ahead, the next ballot is below it, and time runs out.
             let _ = self.replica.clock.observe(above.hlc(), self.replica.wall.now());
             sleep(jittered(pause, above)).await;
@@ -109,7 +117,7 @@ impl<'a> Round<'a> {
         let (mut keys, mut known) = (Vec::<Key>::new(), FnvHashMap::<Bytes, usize>::default());
         let mut position_of = |slot, name: &Bytes| {
             *known.entry(name.clone()).or_insert_with(|| {
-                keys.push(Key { slot, name: name.clone(), state: State::Unknown });
+                keys.push(Key { slot, name: name.clone(), state: State::Unknown, insists: false });
                 keys.len() - 1
             })
         };
@@ -127,13 +135,15 @@ impl<'a> Round<'a> {
     async fn attempt(&mut self, store: &ConsistentHashingKvStore) {
         let asked = self.keys_to_ask();
         let passengers = asked.iter().map(|&key| {
-            let Key { slot, name, .. } = &self.keys[key];
-            Passenger::prepare(store, *slot, name.clone())
+            let Key { slot, name, insists, .. } = &self.keys[key];
+            Passenger::prepare(store, *slot, name.clone(), *insists)
         });
         let flight = Flight::carry(store, passengers.collect(), store.replica.wall.now());
         let (endings, claim) = flight.settle_keeping_claim(&mut HurryTimer::default()).await;
         for (&key, ending) in asked.iter().zip(endings) {
-            self.keys[key].state = seen(ending);
+            let state = seen(ending);
+            self.keys[key].insists |= matches!(state, State::Withheld { .. });
+            self.keys[key].state = state;
         }
         self.work_out(store.replica.wall.now());
         let (written, passengers) = self.writes(store);
@@ -219,15 +229,21 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// What was in the way of those updates that may begin again, if there are such.
+    /// Whether all updates have replies.
+    fn is_done(&self) -> bool {
+        self.tasks.iter().all(|task| task.reply.is_some())
+    }
+
+    /// What was in the way of the updates that may begin again; `None` if they merely have to insist.
     fn outrun_by(&self) -> Option<Version> {
         let left = self.tasks.iter().filter(|task| task.reply.is_none());
         let states = left.flat_map(|task| task.keys.iter().map(|&key| &self.keys[key].state));
-        let mut above = None;
-        for state in states {
-            above = above.max(Some(if let State::Outrun(version) = state { *version } else { Version::default() }));
-        }
-        above
+        let in_the_way = states.filter_map(|state| match state {
+            State::Outrun(version) => Some(*version),
+            State::Withheld { contested } => *contested,
+            State::Unknown | State::Seen { .. } | State::Settled | State::Failed(_) => None,
+        });
+        in_the_way.max()
     }
 
     /// Ends what still has no reply: each attempt was taken back.
@@ -290,6 +306,7 @@ fn settled(ending: Ending) -> State {
     match ending {
         Ending::Outcome(Outcome::Written(_)) => State::Settled,
         Ending::Outrun(above) => State::Outrun(above),
+        Ending::Withheld { contested } => State::Withheld { contested },
         Ending::Outcome(Outcome::Failed(error)) => State::Failed(error),
         Ending::Outcome(Outcome::Read(_)) | Ending::Prepared(_) => unreachable!("a write ends as a write"),
     }

@@ -4,7 +4,7 @@ use super::*;
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough in its lifetime")]
 fn prepare(bench: &Bench, ballot: Version, now: UnixMs) -> Prepared<Option<Version>> {
-    bench.store.prepare(bench.slot, b"k", ballot, now, |lookup| lookup.version())
+    bench.store.prepare(bench.slot, b"k", (ballot, true), now, |lookup| lookup.version())
 }
 
 fn accept(bench: &Bench, value: &str, ballot: Version, base: Version, now: UnixMs) -> Accepted {
@@ -23,6 +23,32 @@ fn an_update_writes_over_what_it_has_seen() {
     assert_eq!(prepare(&bench, v(10), NOW), Prepared::Shows(Some(v(5))));
     assert_eq!(accept(&bench, "b", v(10), v(5), NOW), Accepted::Written(applied(v(5), true)));
     assert_eq!(bench.get("k").as_deref(), Some("b"));
+}
+
+#[test]
+fn who_asks_politely_does_not_see_what_another_node_may_take_back() {
+    let bench = Bench::new();
+    let asked = |ballot| {
+        bench.store.prepare(bench.slot, b"k", (ballot, false), NOW, |lookup| lookup.version().unwrap_or_default())
+    };
+    bench.copy("k", "decided", of_node(3, 1));
+    assert_eq!(asked(v(4)), Prepared::Shows(of_node(3, 1)));
+    bench.set("k", "own", v(5));
+    assert_eq!(asked(v(6)), Prepared::Shows(v(5)), "who asks knows what becomes of it");
+
+    bench.set("k", "uncertain", of_node(10, 1));
+    assert_eq!(asked(v(12)), Prepared::Withheld(of_node(10, 1)));
+    assert_eq!(bench.set("k", "late", of_node(11, 2)), Written::Promised(v(12)), "it is promised all the same");
+    assert_eq!(accept(&bench, "b", v(12), v(5), NOW), Accepted::Refused(of_node(10, 1)));
+    assert_eq!(bench.revert("k", of_node(10, 1)), Reverted::Confirmed, "nobody has seen it");
+
+    bench.set("k", "uncertain", of_node(20, 1));
+    assert_eq!(prepare(&bench, v(21), NOW), Prepared::Shows(Some(of_node(20, 1))), "who insists sees it");
+    assert_eq!(asked(v(22)), Prepared::Shows(of_node(20, 1)), "so others may");
+    bench.set("k", "uncertain", of_node(30, 1));
+    assert_eq!(asked(v(31)), Prepared::Withheld(of_node(30, 1)));
+    bench.pass(1, 31);
+    assert_eq!(asked(v(32)), Prepared::Shows(of_node(30, 1)), "it is decided");
 }
 
 #[test]

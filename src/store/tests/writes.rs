@@ -232,7 +232,7 @@ fn a_write_that_comes_again_is_refused_where_it_was_taken_back_or_a_flush_or_an_
     bench.revert("k", v(8));
     assert_eq!(set_again(&bench, "v", v(8)), Written::Void);
 
-    let prepared = bench.store.prepare(bench.slot, b"k", v(20), NOW, |_| ());
+    let prepared = bench.store.prepare(bench.slot, b"k", (v(20), true), NOW, |_| ());
     assert_eq!(prepared, Prepared::Shows(()));
     let accepted = bench.store.accept(bench.slot, b"k", Some(b"updated"), None, (v(20), v(10)), NOW);
     assert_eq!(accepted, Accepted::Written(applied(v(10), true)));
