@@ -112,6 +112,16 @@ impl Version {
         StartNumber::new(self.origin)
     }
 
+    /// The run that wrote it, in one word: the node, then the start number.
+    pub(crate) fn run(self) -> u64 {
+        self.origin
+    }
+
+    /// The version of the write that a run stamped `hlc`; `run` is the word of another version.
+    pub(crate) fn of_run(hlc: Hlc, run: u64) -> Self {
+        Self { hlc, origin: run }
+    }
+
     /// The version's bits stirred into one word: sums of such words tell sets of versions apart. Two multiplications, for
     /// it is done at every write.
     #[must_use]

@@ -87,8 +87,10 @@ mod tests {
     fn usage_grows_with_key_and_value_by_our_own_figures() {
         let mut bench = Bench::single_node();
         bench.ask("MSET k v key value");
-        assert_eq!(bench.ask("MEMORY USAGE k"), ":62\r\n");
-        assert_eq!(bench.ask("memory usage key samples 0 SAMPLES 9"), ":68\r\n");
+        assert_eq!(bench.ask("MEMORY USAGE k"), ":46\r\n");
+        assert_eq!(bench.ask("memory usage key samples 0 SAMPLES 9"), ":52\r\n");
+        bench.ask("SET timed v EX 100");
+        assert_eq!(bench.ask("MEMORY USAGE timed"), ":58\r\n", "the time takes eight bytes");
         for (options, error) in [
             ("SAMPLES", "syntax error"),
             ("SAMPLES -5", "syntax error"),

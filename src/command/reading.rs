@@ -101,8 +101,8 @@ fn answer(reading: Reading, live: Option<(&[u8], Option<UnixMs>)>, protocol: Pro
         (Reading::Frequency, Some(_)) => reply::error(out, &CommandError::FrequencyNotTracked.to_string()),
         (Reading::IdleTime, Some(_)) => reply::error(out, &CommandError::IdleTimeNotTracked.to_string()),
         (Reading::References, Some(_)) => reply::integer(out, 1),
-        (Reading::Footprint { key_bytes }, Some((value, _))) => {
-            reply::integer(out, integer(Record::footprint(key_bytes, value.len()) as u64));
+        (Reading::Footprint { key_bytes }, Some((value, expiry))) => {
+            reply::integer(out, integer(Record::footprint(key_bytes, value.len(), expiry.is_some()) as u64));
         }
         (Reading::ExpiresAt(unit), Some((_, Some(at)))) => {
             reply::integer(

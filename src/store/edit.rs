@@ -38,7 +38,7 @@ impl SlotEditor<'_> {
         expires_at: Option<UnixMs>,
         clock: impl FnOnce(Version) -> Version,
     ) {
-        let record = Record::decided(Content::new(key, value, expires_at, self.context.now), Version::default());
+        let record = Record::unstamped(Content::new(key, value, expires_at, self.context.now), false);
         self.table.write_next(self.store.hashed(key), record, self.context, clock);
     }
 }

@@ -28,6 +28,7 @@ mod pick;
 mod promise;
 mod record;
 mod revert;
+mod runs;
 mod scan;
 mod slot_table;
 mod table;
@@ -175,7 +176,7 @@ impl LocalKvStore {
         now: UnixMs,
         clock: impl Fn(Version) -> Version,
     ) -> (Version, Prior) {
-        let (content, unstamped) = (Content::new(key, value, expires_at, now), Version::default());
+        let content = Content::new(key, value, expires_at, now);
         if !self.decider.replicated {
             let mut table = self.slots[slot.as_usize()].lock();
             if let Some(done) = table.overwrite(self.hashed(key), content, &clock, now) {
@@ -183,7 +184,7 @@ impl LocalKvStore {
             }
         }
         let is_open = self.decider.replicated;
-        let record = if is_open { Record::open(content, unstamped) } else { Record::decided(content, unstamped) };
+        let record = Record::unstamped(content, is_open);
         let key = self.hashed(key);
         let (version, prior) = self.change(slot, now, |table, context| table.write_next(key, record, context, clock));
         if is_open {

@@ -3,27 +3,43 @@
 //! Millions of records live at once, so a record is a thin pointer in its table and one block on the heap: a small
 //! header, then the key, then the value. Key and value are copied in; a slice of a network buffer would keep that
 //! whole buffer alive. The block is reference-counted, so a large value can be sent after the slot's lock is gone.
+//!
+//! Most records never expire, and their versions name one of a few runs. So the header has room for neither an expiry nor a
+//! run: what there is of them stands before the key, first the run (only where `runs.rs` has no place for it), then the
+//! expiry, eight bytes each.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::iter;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
-use triomphe::{Arc, ThinArc};
+use triomphe::{Arc, HeaderSliceWithLengthProtected, ThinArc};
 
+use super::runs::RUNS;
 use super::table::ITEM_BYTES;
 use crate::time::UnixMs;
-use crate::version::Version;
+use crate::version::{Hlc, Version};
 
 /// There is no value: the key was deleted.
-const TOMBSTONE: u32 = 1;
+const TOMBSTONE: u8 = 1;
 /// Somebody has seen the record, or it was decided from the start: no revert may take it back.
-const SHOWN: u32 = 1 << 1;
+const SHOWN: u8 = 1 << 1;
 /// It came as a write that its coordinator could still take back, so the slot may hold an open entry for it.
-const BORN_OPEN: u32 = 1 << 2;
+const BORN_OPEN: u8 = 1 << 2;
 /// It came as a copy below an open newer record, and has never been the newest here.
-const BURIED: u32 = 1 << 3;
+const BURIED: u8 = 1 << 3;
+/// Its expiry stands before the key.
+const TIMED: u8 = 1 << 4;
+/// What tells of a record's history, and nothing of its content.
+const HISTORY: u8 = SHOWN | BORN_OPEN | BURIED;
+
+/// Of a run or an expiry before the key.
+const WORD_BYTES: u8 = 8;
+/// In place of the run's place: it stands in the block.
+const IN_BLOCK: u16 = u16::MAX;
+/// Of a record whose run is not known yet.
+const ANY_PLACE: u16 = 0;
 
 /// From this size on a value is shared: copying it would take longer than all the rest of a request.
 pub const LARGE_BYTES: usize = 32 << 10;
@@ -34,14 +50,20 @@ pub const LARGE_BYTES: usize = 32 << 10;
 #[derive(Clone)]
 pub struct Record(ThinArc<Header, u8>);
 
+#[derive(Default)]
 struct Header {
-    version: Version,
-    /// Unix milliseconds; 0 if the record never expires. Of a tombstone: when it came here.
-    expires_at: u64,
+    hlc: Hlc,
     key_bytes: u32,
+    /// The place of the version's run among [`RUNS`], or [`IN_BLOCK`].
+    run: u16,
+    /// How many bytes stand before the key.
+    key_start: u8,
     /// The flags above. They change under the lock of the record's slot alone, so relaxed access suffices.
-    flags: AtomicU32,
+    flags: AtomicU8,
 }
+
+/// The block without its count of owners.
+type Block = HeaderSliceWithLengthProtected<Header, u8>;
 
 /// A record that is held for its value.
 struct ValueOf(Record);
@@ -67,11 +89,6 @@ impl<'a> Content<'a> {
     pub(super) fn new(key: &'a [u8], value: Option<&'a [u8]>, expires_at: Option<UnixMs>, now: UnixMs) -> Self {
         Self { key, value, expires_at: if value.is_some() { expires_at } else { Some(now) } }
     }
-
-    /// The expiry as a header has it.
-    fn expiry(&self) -> u64 {
-        self.expires_at.map_or(0, |at| at.0.max(1))
-    }
 }
 
 impl Record {
@@ -85,29 +102,39 @@ impl Record {
         Self::with_flags(content, version, BORN_OPEN)
     }
 
-    /// Filling the block with zeros first and then copying is 2 to 20 times faster than an iterator over both slices.
-    fn with_flags(content: Content<'_>, version: Version, flags: u32) -> Self {
-        let Content { key, value, .. } = content;
-        let header = Header {
-            version,
-            expires_at: content.expiry(),
-            key_bytes: u32::try_from(key.len()).expect("the request decoder bounds a key far below 4 GiB"),
-            flags: AtomicU32::new(if value.is_some() { flags } else { flags | TOMBSTONE }),
-        };
-        let value = value.unwrap_or_default();
-        let bytes = key.len() + value.len();
-        let (mut block, header) = match take_spare(bytes) {
-            Some(spare) => (spare.0, Some(header)),
-            None => (ThinArc::from_header_and_iter(header, iter::repeat_n(0, bytes)), None),
-        };
+    /// A record of `content` without a version: whoever shows it has it [`stamped`](Self::stamped) first.
+    pub(super) fn unstamped(content: Content<'_>, is_open: bool) -> Self {
+        Self::at_place(content, Version::default(), Some(ANY_PLACE), if is_open { BORN_OPEN } else { SHOWN })
+    }
+
+    fn with_flags(content: Content<'_>, version: Version, history: u8) -> Self {
+        Self::at_place(content, version, RUNS.place_of(version.run()), history)
+    }
+
+    /// `run` is the place of the version's run, if it has one.
+    fn at_place(content: Content<'_>, version: Version, run: Option<u16>, history: u8) -> Self {
+        let Content { key, value, expires_at } = content;
+        let key_start = WORD_BYTES * (u8::from(run.is_none()) + u8::from(expires_at.is_some()));
+        let (front_bytes, value_bytes) = (usize::from(key_start), value.map_or(0, <[u8]>::len));
+        let mut block = block_of(front_bytes + key.len() + value_bytes);
         block.with_arc_mut(|block| {
             let block = unshared(block);
-            if let Some(header) = header {
-                *block.header_mut() = header;
+            let kind = if value.is_some() { 0 } else { TOMBSTONE };
+            let timed = if expires_at.is_some() { TIMED } else { 0 };
+            *block.header_mut() = Header {
+                hlc: version.hlc(),
+                key_bytes: u32::try_from(key.len()).expect("the request decoder bounds a key far below 4 GiB"),
+                run: run.unwrap_or(IN_BLOCK),
+                key_start,
+                flags: AtomicU8::new(history & HISTORY | kind | timed),
+            };
+            let (front, rest) = block.slice_mut().split_at_mut(front_bytes);
+            if front_bytes > 0 {
+                write_front(front, run.is_none().then_some(version), expires_at);
             }
-            let (key_part, value_part) = block.slice_mut().split_at_mut(key.len());
+            let (key_part, value_part) = rest.split_at_mut(key.len());
             key_part.copy_from_slice(key);
-            value_part.copy_from_slice(value);
+            value_part.copy_from_slice(value.unwrap_or_default());
         });
         Self(block)
     }
@@ -127,24 +154,39 @@ impl Record {
     }
 
     /// The same record under another version. Only for a record that nobody else holds yet.
+    #[inline]
     pub(super) fn stamped(mut self, version: Version) -> Self {
-        self.0.with_arc_mut(|block| unshared(block).header_mut().version = version);
-        self
+        let is_stamped = self.0.with_arc_mut(|block| stamp(unshared(block), version));
+        if is_stamped { self } else { self.made_anew(version) }
     }
 
-    /// Becomes another write of the same key in place, with a value as long as the present one. False, and nothing has
-    /// changed, if that is not so or somebody else holds the record.
-    pub(super) fn overwrite(&mut self, content: Content<'_>, version: Version) -> bool {
-        let (Some(old), Some(value)) = (self.value(), content.value) else { return false };
-        if old.len() != value.len() {
+    #[cold]
+    fn made_anew(self, version: Version) -> Self {
+        let content = Content { key: self.key(), value: self.value(), expires_at: self.time() };
+        Self::with_flags(content, version, self.flags())
+    }
+
+    /// Becomes another write of the same key in place, `version` for `before`, with a value as long as the present one, and an
+    /// expiry if there is one at present. False, and nothing has changed, if that is not so, somebody else holds the record, or
+    /// it has no room for the version's run.
+    pub(super) fn overwrite(&mut self, content: Content<'_>, before: Version, version: Version) -> bool {
+        let Some(value) = content.value else { return false };
+        let (key_start, value_start) = (self.key_start(), self.value_start());
+        let timed = if content.expires_at.is_some() { TIMED } else { 0 };
+        if self.flags() & (TIMED | TOMBSTONE) != timed || self.0.slice.len() != value_start + value.len() {
             return false;
         }
-        let (key_len, expires_at) = (self.key_len(), content.expiry());
         self.0.with_arc_mut(|block| {
             let Some(block) = Arc::get_mut(block) else { return false };
-            block.header_mut().version = version;
-            block.header_mut().expires_at = expires_at;
-            block.slice_mut()[key_len..].copy_from_slice(value);
+            if version.run() == before.run() {
+                block.header_mut().hlc = version.hlc();
+            } else if !stamp(block, version) {
+                return false;
+            }
+            if let Some(expires_at) = content.expires_at {
+                write_expiry(&mut block.slice_mut()[..key_start], expires_at);
+            }
+            block.slice_mut()[value_start..].copy_from_slice(value);
             true
         })
     }
@@ -152,25 +194,29 @@ impl Record {
     /// The tombstone that an expired record turns into at `now`: same version, same history, no value.
     pub(super) fn without_value(&self, now: UnixMs) -> Self {
         let content = Content { key: self.key(), value: None, expires_at: Some(now) };
-        Self::with_flags(content, self.version(), self.header().flags.load(Ordering::Relaxed))
+        Self::with_flags(content, self.version(), self.flags())
     }
 
     /// The key.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        &self.0.slice[..self.key_len()]
+        &self.0.slice[self.key_start()..self.value_start()]
     }
 
     /// The value; `None` if this is a tombstone.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
-        (!self.has(TOMBSTONE)).then(|| &self.0.slice[self.key_len()..])
+        (!self.has(TOMBSTONE)).then(|| &self.0.slice[self.value_start()..])
     }
 
     /// The value, if it is so large that it should be shared and not copied; then without a copy.
     #[must_use]
     #[inline]
     pub fn large_value(&self) -> Option<Bytes> {
+        // Most blocks are too small, which is sooner told than where their values begin.
+        if self.0.slice.len() < LARGE_BYTES {
+            return None;
+        }
         self.value().filter(|value| value.len() >= LARGE_BYTES)?;
         Some(Bytes::from_owner(ValueOf(self.clone())))
     }
@@ -178,25 +224,29 @@ impl Record {
     /// The stamp of the write.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.header().version
+        let Header { hlc, run, .. } = self.header();
+        Version::of_run(*hlc, RUNS.at(*run).unwrap_or_else(|| self.run_in_block()))
     }
 
     /// From when on the record counts as deleted, if ever. A tombstone has no expiry.
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixMs> {
-        let at = self.header().expires_at;
-        (at != 0 && !self.is_tombstone()).then_some(UnixMs(at))
+        if self.flags() & (TIMED | TOMBSTONE) == TIMED { Some(self.word_before_key()) } else { None }
     }
 
     /// When a tombstone came here, by this node's clock.
     pub(super) fn came_at(&self) -> UnixMs {
-        UnixMs(self.header().expires_at)
+        self.time().unwrap_or_default()
     }
 
     /// Whether the key exists at `now` by this record: it has a value that has not expired.
     #[must_use]
     pub fn is_live(&self, now: UnixMs) -> bool {
-        !self.has(TOMBSTONE) && !self.is_expired(now)
+        match self.flags() & (TIMED | TOMBSTONE) {
+            0 => true,
+            TIMED => self.word_before_key() > now,
+            _ => false,
+        }
     }
 
     pub(super) fn is_expired(&self, now: UnixMs) -> bool {
@@ -212,15 +262,18 @@ impl Record {
         self.0.heap_ptr().cast()
     }
 
-    /// What the allocator was asked for.
+    /// What the allocator was asked for, at most: a run is counted as if it stood in the block. Whether it does depends on
+    /// what else the process has stored, and what a store does must not.
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of::<usize>() * 2 + size_of::<Header>() + self.0.slice.len()
+        let run_bytes = if self.header().run == IN_BLOCK { 0 } else { usize::from(WORD_BYTES) };
+        HEAD_BYTES + run_bytes + self.0.slice.len()
     }
 
     /// Bytes that a live record of this size takes on a node: its block, and its share of the slot's table.
     #[must_use]
-    pub const fn footprint(key_bytes: usize, value_bytes: usize) -> usize {
-        size_of::<usize>() * 2 + size_of::<Header>() + key_bytes + value_bytes + ITEM_BYTES
+    pub const fn footprint(key_bytes: usize, value_bytes: usize, expires: bool) -> usize {
+        let expiry_bytes = if expires { WORD_BYTES as usize } else { 0 };
+        HEAD_BYTES + expiry_bytes + key_bytes + value_bytes + ITEM_BYTES
     }
 
     /// Notes that somebody sees the record now. Reads of records seen before write nothing.
@@ -245,29 +298,49 @@ impl Record {
 
     /// Notes that the record is the newest here now.
     pub(super) fn mark_surfaced(&self) {
-        let flags = &self.header().flags;
-        flags.store(flags.load(Ordering::Relaxed) & !BURIED, Ordering::Relaxed);
+        self.header().flags.store(self.flags() & !BURIED, Ordering::Relaxed);
     }
 
     pub(super) fn is_buried(&self) -> bool {
         self.has(BURIED)
     }
 
-    fn has(&self, flag: u32) -> bool {
-        self.header().flags.load(Ordering::Relaxed) & flag != 0
+    fn has(&self, flag: u8) -> bool {
+        self.flags() & flag != 0
     }
 
-    fn raise(&self, flag: u32) {
-        let flags = &self.header().flags;
-        flags.store(flags.load(Ordering::Relaxed) | flag, Ordering::Relaxed);
+    fn flags(&self) -> u8 {
+        self.header().flags.load(Ordering::Relaxed)
+    }
+
+    fn raise(&self, flag: u8) {
+        self.header().flags.store(self.flags() | flag, Ordering::Relaxed);
     }
 
     fn header(&self) -> &Header {
         &self.0.header.header
     }
 
-    fn key_len(&self) -> usize {
-        self.header().key_bytes as usize
+    fn key_start(&self) -> usize {
+        self.header().key_start.into()
+    }
+
+    fn value_start(&self) -> usize {
+        self.key_start() + self.header().key_bytes as usize
+    }
+
+    /// The expiry; of a tombstone, when it came here.
+    fn time(&self) -> Option<UnixMs> {
+        self.has(TIMED).then(|| self.word_before_key())
+    }
+
+    fn word_before_key(&self) -> UnixMs {
+        UnixMs(self.0.slice[..self.key_start()].last_chunk().map_or(0, |word| u64::from_ne_bytes(*word)))
+    }
+
+    #[cold]
+    fn run_in_block(&self) -> u64 {
+        self.0.slice.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word))
     }
 }
 
@@ -283,6 +356,9 @@ impl fmt::Debug for Record {
     }
 }
 
+/// What a block has in front of its slice: the count of owners, the slice's length, the header.
+const HEAD_BYTES: usize = size_of::<usize>() * 2 + size_of::<Header>();
+
 /// How many blocks a thread keeps for its next records: as many as the writes of a busy moment free and need again.
 const SPARES_MAX: usize = 1024;
 /// Larger blocks are freed. Their contents cost more than the search for them.
@@ -292,9 +368,49 @@ thread_local! {
     static SPARES: RefCell<Vec<Record>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The block retired last, if there is room for exactly so many bytes in it. It has one owner.
-fn take_spare(bytes: usize) -> Option<Record> {
-    SPARES.with_borrow_mut(Vec::pop).filter(|spare| spare.0.slice.len() == bytes)
+/// A block for so many bytes, with one owner: the one retired last, if its size is right.
+///
+/// Filling it with zeros first and then copying is 2 to 20 times faster than an iterator over both slices.
+fn block_of(bytes: usize) -> ThinArc<Header, u8> {
+    let spare = SPARES.with_borrow_mut(Vec::pop).filter(|spare| spare.0.slice.len() == bytes);
+    spare.map_or_else(|| ThinArc::from_header_and_iter(Header::default(), iter::repeat_n(0, bytes)), |spare| spare.0)
+}
+
+/// Puts a version into a block; false, and nothing has changed, if there is no room for its run.
+#[inline]
+fn stamp(block: &mut Block, version: Version) -> bool {
+    if block.header().run == IN_BLOCK {
+        write_run(block.slice_mut(), version);
+    } else {
+        let Some(place) = RUNS.place_of(version.run()) else { return false };
+        block.header_mut().run = place;
+    }
+    block.header_mut().hlc = version.hlc();
+    true
+}
+
+/// Puts a version's run in front of all else.
+fn write_run(slice: &mut [u8], version: Version) {
+    if let Some(word) = slice.first_chunk_mut() {
+        *word = version.run().to_ne_bytes();
+    }
+}
+
+/// Puts before the key what stands there; a version only if its run does.
+fn write_front(front: &mut [u8], version: Option<Version>, expires_at: Option<UnixMs>) {
+    if let Some(version) = version {
+        write_run(front, version);
+    }
+    if let Some(expires_at) = expires_at {
+        write_expiry(front, expires_at);
+    }
+}
+
+/// Puts an expiry just before the key; `front` is what stands there.
+fn write_expiry(front: &mut [u8], expires_at: UnixMs) {
+    if let Some(word) = front.last_chunk_mut() {
+        *word = expires_at.0.to_ne_bytes();
+    }
 }
 
 fn unshared<T: ?Sized>(block: &mut Arc<T>) -> &mut T {
@@ -302,83 +418,5 @@ fn unshared<T: ?Sized>(block: &mut Arc<T>) -> &mut T {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ring::NodeIndex;
-    use crate::version::{Hlc, StartNumber};
-
-    fn version(hlc: u64) -> Version {
-        Version::new(Hlc(hlc), NodeIndex(1), StartNumber::new(1))
-    }
-
-    #[test]
-    fn a_record_gives_back_what_it_was_made_of() {
-        for (key, value) in [(&b""[..], Some(&b""[..])), (b"k", Some(b"")), (b"", Some(b"v")), (b"key", None)] {
-            let record = Record::decided(Content { key, value, expires_at: Some(UnixMs(5)) }, version(7));
-            assert_eq!((record.key(), record.value()), (key, value));
-            assert_eq!((record.version(), record.expires_at()), (version(7), value.map(|_| UnixMs(5))));
-        }
-    }
-
-    #[test]
-    fn a_retired_block_becomes_the_next_record_of_its_size() {
-        let content = |value| Content { key: b"k", value: Some(value), expires_at: None };
-        let make = |value, hlc| Record::open(content(value), version(hlc));
-        let first = make(b"one".as_slice(), 1);
-        first.mark_shown();
-        let (block, kept) = (first.address(), make(b"kept", 2));
-        first.retire();
-        kept.clone().retire();
-
-        let second = make(b"two", 3);
-        assert_eq!((second.address(), second.value(), second.version()), (block, Some(b"two".as_slice()), version(3)));
-        assert!(!second.is_shown() && second.is_born_open(), "nothing is left of the first");
-        assert_eq!(kept.value(), Some(b"kept".as_slice()), "what somebody holds is left alone");
-        second.retire();
-        assert_eq!(make(b"three", 4).value(), Some(b"three".as_slice()));
-    }
-
-    #[test]
-    fn a_tombstone_and_an_expired_record_are_not_live() {
-        let content = Content { key: b"k", value: Some(b"v"), expires_at: Some(UnixMs(5)) };
-        let record = Record::decided(content, version(1));
-        assert!(record.is_live(UnixMs(4)));
-        assert!(!record.is_live(UnixMs(5)));
-        let tombstone = record.without_value(UnixMs(7));
-        assert!(!tombstone.is_live(UnixMs(4)));
-        assert_eq!((tombstone.version(), tombstone.expires_at()), (version(1), None));
-        assert_eq!(tombstone.came_at(), UnixMs(7));
-    }
-
-    #[test]
-    fn an_expiry_at_the_epoch_is_long_past_and_not_never() {
-        let record = Record::decided(Content { key: b"k", value: Some(b"v"), expires_at: Some(UnixMs(0)) }, version(1));
-        assert!(!record.is_live(UnixMs(1)));
-    }
-
-    #[test]
-    fn a_large_value_is_shared_and_a_small_one_is_not() {
-        let value = vec![7; LARGE_BYTES];
-        let record = Record::decided(Content { key: b"k", value: Some(&value), expires_at: None }, version(1));
-        let shared = record.large_value().unwrap();
-        assert_eq!(shared.as_ptr(), record.value().unwrap().as_ptr());
-        drop(record);
-        assert_eq!(shared, value, "it outlives the record's place in the store");
-        for value in [Some(&value[1..]), None] {
-            let record = Record::decided(Content { key: b"k", value, expires_at: None }, version(1));
-            assert!(record.large_value().is_none());
-        }
-    }
-
-    #[test]
-    fn debug_output_holds_no_value() {
-        let record = Record::open(Content { key: b"key", value: Some(b"secret"), expires_at: None }, version(1));
-        assert!(!format!("{record:?}").contains("secret"));
-    }
-
-    #[test]
-    fn the_header_stays_within_half_a_cache_line() {
-        assert_eq!(size_of::<Header>(), 32);
-        assert_eq!(size_of::<Option<Record>>(), 8);
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

@@ -47,7 +47,7 @@ impl SlotTable {
     fn show_again(&mut self, key: HashedKey<'_>, below: Option<Record>) {
         let is_key = |record: &Record| record.key() == key.bytes;
         let Some(shown) = self.records.find_mut(key.hash, is_key) else { return };
-        self.tally.remove(shown);
+        self.tally.remove(shown, shown.version());
         let Some(below) = below else {
             self.records.remove(key.hash, is_key);
             return;
@@ -56,7 +56,7 @@ impl SlotTable {
         if let Some(entry) = self.pending.entry_mut(key.hash, below.version()) {
             entry.newest_once = true;
         }
-        self.tally.add(&below);
+        self.tally.add(&below, below.version());
         *shown = below;
     }
 

@@ -108,12 +108,13 @@ impl SlotTable {
         let is_key = |record: &Record| record.key() == key.bytes;
         match self.records.find_mut(key.hash, is_key) {
             Some(shown) => {
-                let record = make(shown.version(), Some(shown))?;
-                let prior = Prior::of(shown, context.now);
-                self.tally.remove(shown);
+                let version = shown.version();
+                let record = make(version, Some(shown))?;
+                let prior = Prior { version, live: shown.is_live(context.now) };
+                self.tally.remove(shown, version);
                 if context.keeps(&record) {
                     let arrival = Arrival::on_top(&record);
-                    self.tally.add(&record);
+                    self.tally.add(&record, arrival.version);
                     let covered = std::mem::replace(shown, record);
                     self.pending.log(key.hash, arrival, Some(covered), context);
                 } else {
@@ -125,8 +126,9 @@ impl SlotTable {
                 let Floors { flush_mark, forgotten } = self.floors();
                 let record = make(flush_mark.max(forgotten), None)?;
                 if context.keeps(&record) {
-                    self.tally.add(&record);
-                    self.pending.log(key.hash, Arrival::on_top(&record), None, context);
+                    let arrival = Arrival::on_top(&record);
+                    self.tally.add(&record, arrival.version);
+                    self.pending.log(key.hash, arrival, None, context);
                     self.records.insert(key.hash, record, |record| context.hash(record.key()));
                 }
                 Some(Prior { version: flush_mark, live: false })
@@ -162,7 +164,7 @@ impl SlotTable {
             |record| hash(hash_state, record.key()),
             |record| record.version() <= flush_mark,
             |record| {
-                tally.remove(&record);
+                tally.remove(&record, record.version());
                 debris.records.push(record);
             },
         );
@@ -175,7 +177,7 @@ impl SlotTable {
             if record.is_tombstone() || !record.is_expired(context.now) {
                 return true;
             }
-            tally.remove(record);
+            tally.remove(record, record.version());
             if context.decider.replicated {
                 *record = record.without_value(context.now);
             }

@@ -5,6 +5,7 @@
 
 use super::record::Record;
 use crate::time::UnixMs;
+use crate::version::Version;
 
 /// No record has an expiry.
 const NEVER: u32 = u32::MAX;
@@ -16,7 +17,7 @@ pub(super) struct Tally {
     pub(super) live: u32,
     /// No record with a value expires before this second of Unix time. May be too early, after one has gone.
     expires_from: u32,
-    /// The wrapping sum of [`Version::mixed`](crate::version::Version::mixed) of the records with a value, expired or
+    /// The wrapping sum of [`Version::mixed`] of the records with a value, expired or
     /// not. Versions are equal only for the same write, so key and value need not be hashed. Tombstones do not count:
     /// replicas drop them at different times.
     pub(super) digest: u64,
@@ -29,24 +30,31 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// `version` is the record's, which the caller has at hand.
     #[inline]
-    pub(super) fn add(&mut self, record: &Record) {
+    pub(super) fn add(&mut self, record: &Record, version: Version) {
         if record.is_tombstone() {
             return;
         }
         self.live += 1;
-        self.digest = self.digest.wrapping_add(record.version().mixed());
-        if let Some(at) = record.expires_at() {
-            self.expires_from = self.expires_from.min(second(at));
+        self.digest = self.digest.wrapping_add(version.mixed());
+        self.note_expiry(record.expires_at());
+    }
+
+    /// `version` is the record's.
+    #[inline]
+    pub(super) fn remove(&mut self, record: &Record, version: Version) {
+        if !record.is_tombstone() {
+            self.live -= 1;
+            self.digest = self.digest.wrapping_sub(version.mixed());
         }
     }
 
+    /// A record with a value became another in place.
     #[inline]
-    pub(super) fn remove(&mut self, record: &Record) {
-        if !record.is_tombstone() {
-            self.live -= 1;
-            self.digest = self.digest.wrapping_sub(record.version().mixed());
-        }
+    pub(super) fn overwrite(&mut self, before: Version, after: Version, expires_at: Option<UnixMs>) {
+        self.digest = self.digest.wrapping_sub(before.mixed()).wrapping_add(after.mixed());
+        self.note_expiry(expires_at);
     }
 
     /// Whether a record with a value may have expired at `now`.
@@ -64,6 +72,13 @@ impl Tally {
     pub(super) fn expires_at_first(&mut self, expiries: impl Iterator<Item = UnixMs>) {
         self.expires_from = expiries.map(second).min().unwrap_or(NEVER);
     }
+
+    #[inline]
+    fn note_expiry(&mut self, expires_at: Option<UnixMs>) {
+        if let Some(at) = expires_at {
+            self.expires_from = self.expires_from.min(second(at));
+        }
+    }
 }
 
 /// The Unix second, before [`NEVER`] by all means.
@@ -76,7 +91,7 @@ mod tests {
     use super::super::record::Content;
     use super::*;
     use crate::ring::NodeIndex;
-    use crate::version::{Hlc, StartNumber, Version};
+    use crate::version::{Hlc, StartNumber};
 
     fn record(hlc: u64, value: Option<&[u8]>, expires_at: Option<u64>) -> Record {
         let version = Version::new(Hlc(hlc), NodeIndex(0), StartNumber::FIRST);
@@ -88,27 +103,38 @@ mod tests {
         let (one, other, gone) = (record(1, Some(b"a"), None), record(2, Some(b"b"), None), record(3, None, Some(1)));
         let (mut forth, mut back) = (Tally::default(), Tally::default());
         for (first, last) in [(&one, &gone), (&other, &other), (&gone, &one)] {
-            forth.add(first);
-            back.add(last);
+            forth.add(first, first.version());
+            back.add(last, last.version());
         }
         assert_eq!(forth, back);
         assert_ne!(forth.digest, 0);
         for record in [&one, &gone, &other] {
-            forth.remove(record);
+            forth.remove(record, record.version());
         }
         assert_eq!(forth, Tally::default());
+    }
+
+    #[test]
+    fn a_record_that_is_overwritten_counts_as_what_it_became() {
+        let (one, other) = (record(1, Some(b"a"), Some(9_500)), record(2, Some(b"b"), Some(7_900)));
+        let (mut overwritten, mut replaced) = (Tally::default(), Tally::default());
+        overwritten.add(&one, one.version());
+        overwritten.overwrite(one.version(), other.version(), other.expires_at());
+        replaced.add(&other, other.version());
+        assert_eq!(overwritten, replaced);
     }
 
     #[test]
     fn a_slot_is_looked_through_from_the_second_of_its_first_expiry_on() {
         let mut tally = Tally::default();
         assert!(!tally.is_due(UnixMs(u64::MAX)));
-        tally.add(&record(1, Some(b"a"), Some(9_500)));
-        tally.add(&record(2, Some(b"b"), Some(7_900)));
+        let add = |tally: &mut Tally, record: Record| tally.add(&record, record.version());
+        add(&mut tally, record(1, Some(b"a"), Some(9_500)));
+        add(&mut tally, record(2, Some(b"b"), Some(7_900)));
         assert!(!tally.is_due(UnixMs(6_999)) && tally.is_due(UnixMs(7_000)));
         tally.expires_at_first([UnixMs(9_500)].into_iter());
         assert!(!tally.is_due(UnixMs(8_999)) && tally.is_due(UnixMs(9_000)));
-        tally.add(&record(3, Some(b"c"), Some(u64::MAX)));
+        add(&mut tally, record(3, Some(b"c"), Some(u64::MAX)));
         tally.expires_at_first([UnixMs(u64::MAX)].into_iter());
         assert!(!tally.is_due(UnixMs(9_000)));
     }

@@ -112,12 +112,14 @@ impl SlotTable {
         now: UnixMs,
     ) -> Option<(Version, Prior)> {
         let shown = self.records.find_mut(key.hash, |record| record.key() == key.bytes)?;
-        let (prior, version) = (Prior::of(shown, now), clock(shown.version()));
-        assert!(version > shown.version(), "a clock that stands would make two writes one");
-        self.tally.remove(shown);
-        let done = shown.overwrite(content, version);
-        self.tally.add(shown);
-        done.then_some((version, prior))
+        let (before, live) = (shown.version(), shown.is_live(now));
+        let version = clock(before);
+        assert!(version > before, "a clock that stands would make two writes one");
+        if !shown.overwrite(content, before, version) {
+            return None;
+        }
+        self.tally.overwrite(before, version, content.expires_at);
+        Some((version, Prior { version: before, live }))
     }
 
     /// Shows `record` under the version that `clock` draws above the shown one.

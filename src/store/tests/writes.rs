@@ -185,9 +185,8 @@ fn a_write_of_the_same_length_happens_in_place_unless_somebody_holds_the_record(
     };
     set("first", None, 1);
     let first = address(&bench);
-    assert_eq!(set("again", Some(LATER), 2), (v(2), Prior { version: v(1), live: true }));
+    assert_eq!(set("again", None, 2), (v(2), Prior { version: v(1), live: true }));
     assert_eq!((bench.get("k").as_deref(), address(&bench)), (Some("again"), first));
-    assert_eq!(bench.get_at("k", LATER), None, "the new expiry holds");
 
     let held = bench.store.read(bench.slot, b"k", NOW, |found| found.live().cloned()).unwrap();
     set("third", None, 3);
@@ -262,4 +261,46 @@ fn a_write_that_a_flush_outranks_is_told_what_has_been_shown_since() {
     assert_eq!(bench.set("k", "late", v(40)), Written::Stale(v(50)));
     bench.set("k", "newer", v(100));
     assert_eq!(bench.set("k", "late", v(40)), Written::Stale(v(100)));
+}
+
+#[test]
+fn an_expiry_holds_and_goes_whether_the_block_has_room_for_it_or_not() {
+    let bench = Bench::unreplicated();
+    let (slot, soon) = (bench.slot, UnixMs(NOW.0 + 1));
+    let set = |value: &str, expires_at, hlc| {
+        let written = bench.store.write_next(slot, b"k", Some(value.as_bytes()), expires_at, NOW, |_| v(hlc));
+        assert_eq!(bench.get("k").as_deref(), Some(value));
+        written
+    };
+    set("never", None, 1);
+    assert_eq!(set("later", Some(LATER), 2), (v(2), Prior { version: v(1), live: true }));
+    assert_eq!((bench.get_at("k", soon).as_deref(), bench.get_at("k", LATER)), (Some("later"), None));
+    set("sooner", Some(LATER), 3);
+    set("soones", Some(soon), 4);
+    assert_eq!(bench.get_at("k", soon), None);
+    set("again.", None, 5);
+    assert_eq!(bench.get_at("k", LATER).as_deref(), Some("again."));
+    assert_eq!((bench.store.counts().live_keys, bench.store.counts().records), (1, 1));
+}
+
+#[test]
+fn a_version_of_a_run_without_a_place_is_kept_as_any_other() {
+    // Every run but this one has a place while few have come.
+    let unplaced = |hlc| Version::new(Hlc(hlc), NodeIndex(u16::MAX), StartNumber::new(u64::MAX));
+    let alone = Bench::unreplicated();
+    for (hlc, draw) in [(1, v as fn(u64) -> Version), (2, unplaced), (3, unplaced), (4, v)] {
+        let value = hlc.to_string();
+        let write = |_| draw(hlc);
+        let (version, _) = alone.store.write_next(alone.slot, b"k", Some(value.as_bytes()), None, NOW, write);
+        assert_eq!((alone.shown("k"), alone.get("k")), (Some(version), Some(value)));
+        assert_eq!(alone.store.digest(alone.slot, NOW).sum, draw(hlc).mixed());
+    }
+
+    let bench = Bench::new();
+    bench.set("k", "one", unplaced(1));
+    assert_eq!(bench.set("k", "two", v(2)), applied(unplaced(1), true));
+    assert_eq!(bench.set("k", "three", unplaced(3)), applied(v(2), true));
+    assert_eq!(bench.revert("k", unplaced(3)), Reverted::Confirmed);
+    assert_eq!(bench.revert("k", v(2)), Reverted::Confirmed);
+    assert_eq!((bench.shown("k"), bench.get("k").as_deref()), (Some(unplaced(1)), Some("one")));
 }
