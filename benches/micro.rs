@@ -6,18 +6,18 @@
 use bytes::BytesMut;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use mimalloc::MiMalloc;
 use ringkv::clock::HybridClock;
 use ringkv::codec::{DecodeLimits, RequestDecoder, reply};
 use ringkv::ring::{HashRing, NodeId, NodeIndex, Slot};
 use ringkv::store::{LocalKvStore, Lookup, Record, StoreOptions};
 use ringkv::time::UnixMs;
 use ringkv::version::{Hlc, StartNumber, Version};
+use tikv_jemallocator::Jemalloc;
 use tokio_util::codec::Decoder;
 
 /// As in the server.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// How many keys there are in turn.
 const KEYS: usize = 100_000;

@@ -169,6 +169,13 @@ require_cargo() {
         "or set RINGKV_BIN to a ringkv binary that is built already"
 }
 
+# What a build needs: cargo, and a C compiler and make for the allocator.
+require_to_build() {
+    require_cargo
+    require_tool cc gcc
+    require_tool make make
+}
+
 # Where cargo leaves the release binary.
 release_binary() {
     local target
@@ -184,7 +191,7 @@ find_or_build_binary() {
         BIN=$(realpath "$RINGKV_BIN")
         return
     fi
-    require_cargo
+    require_to_build
     attend env -C "$ROOT" cargo build --release --locked 9>&- || die "the build failed, see above"
     BIN=$(release_binary)
     [[ -x $BIN ]] || die "the build left no binary at $BIN"
@@ -192,7 +199,7 @@ find_or_build_binary() {
 
 # build_example NAME: sets EXAMPLE to the program of that name below examples/, built in release mode.
 build_example() {
-    require_cargo
+    require_to_build
     attend env -C "$ROOT" cargo build --release --locked --example "$1" || die "the build failed, see above"
     EXAMPLE=$(dirname "$(release_binary)")/examples/$1
     [[ -x $EXAMPLE ]] || die "the build left no program at $EXAMPLE"

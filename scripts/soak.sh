@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 if [[ ${1:-} == -* ]]; then read_options -- "$@"; fi
 SECONDS_OF_FAULTS=${1:-600}
 number seconds "$SECONDS_OF_FAULTS" 1 86400
-require_cargo
+require_to_build
 cd "$ROOT"
 # The faults, and as long again for the build and for reading back.
 RINGKV_FAULT_SECONDS=$SECONDS_OF_FAULTS timeout $((2 * SECONDS_OF_FAULTS + 1800)) \

@@ -5,8 +5,8 @@
 #
 # Usage: scripts/test.sh [--help]
 #
-# Beyond the Rust toolchain it needs redis-tools, redis-server, python3 with venv, node, npm and valgrind. As root on a Debian it
-# installs what is missing; elsewhere it names it and fails before anything else is done. redis-py goes into target/venv,
+# Beyond the Rust toolchain it needs gcc, make, redis-tools, redis-server, python3 with venv, node, npm and valgrind. As root on a
+# Debian it installs what is missing; elsewhere it names it and fails before anything else is done. redis-py goes into target/venv,
 # ioredis and node-redis into target/clients. It can run from any directory, without standard input, and several times at once.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -35,7 +35,7 @@ stage() {
 }
 
 require_components() {
-    require_cargo
+    require_to_build
     cargo fmt --version >/dev/null 2>&1 || die "rustfmt is missing: rustup component add rustfmt"
     cargo clippy --version >/dev/null 2>&1 || die "clippy is missing: rustup component add clippy"
 }

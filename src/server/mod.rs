@@ -177,7 +177,6 @@ impl Node {
         self.spawn_background(async move { server.store.repair_reads().await });
         let interval = self.server.settings.anti_entropy_interval();
         self.spawn_background(anti_entropy::run(Arc::clone(&store.replica), Arc::clone(&store.peers), interval));
-        self.spawn_background(memory::give_back());
         self.spawn_background(rates::sample(Arc::clone(&self.server)));
         self.spawn_background(accept::close_idle(Arc::clone(&self.server)));
     }

@@ -12,6 +12,8 @@ use crate::ring::Slot;
 
 /// So many keys are worth warming at a time: their lines have to stay in the first-level cache until they are used.
 pub const WARM_KEYS_MAX: usize = 32;
+/// A record of a common size begins anywhere in a line and takes 112 bytes, so its end is on a line of its own half the time.
+const LAST_LINE_OFFSET: usize = 104;
 
 impl LocalKvStore {
     /// Tells the slots of `keys`, which are no more than there is room for in `slots`, and brings what is needed to find
@@ -38,6 +40,7 @@ impl LocalKvStore {
                 let block = record.address();
                 prefetch(block);
                 prefetch(block.wrapping_add(64));
+                prefetch(block.wrapping_add(LAST_LINE_OFFSET));
             });
         }
     }
