@@ -180,6 +180,9 @@ impl Outbox {
                 self.close(position);
             }
             let letter = &mut self.letters[position];
+            if letter.waiting.is_empty() {
+                letter.waiting.reserve(self.room.0);
+            }
             letter.waiting.push(place);
             letter.waiting_bytes += self.records.len() - from;
             letter.items.push(item);
