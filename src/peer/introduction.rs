@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn each_difference_is_named() {
-        assert_eq!(refusal(|their| their.protocol_version = 1), "protocol version differs: 4 here, 1 there");
+        assert_eq!(refusal(|their| their.protocol_version = 1), "protocol version differs: 5 here, 1 there");
         assert_eq!(refusal(|their| their.cluster = "live".into()), "cluster differs: 'test' here, 'live' there");
         assert_eq!(refusal(|their| their.secret = None), "the cluster secret differs");
         assert_eq!(refusal(|their| their.secret = Some(b"swordfisH".to_vec())), "the cluster secret differs");
