@@ -114,14 +114,9 @@ pub(crate) fn swaps_see_one_another(calls: &[Call]) -> Result<(), Violation> {
 /// There is an order of all calls, each between its beginning and its answer, in which every read returns the latest
 /// write. `calls` are of one key that began without a value.
 pub(crate) fn is_linearizable(calls: &[Call]) -> Result<(), Violation> {
-    // Nearly always those of unknown fate that nobody saw are not needed, and with them there are too many ways to try them all.
-    let explains = |is_needed: &dyn Fn(Option<&str>) -> bool| {
-        let steps = Steps::of(calls, is_needed);
-        let mut search = Search { steps: &steps, dead_ends: HashSet::new() };
-        search.can_go_on(&mut Position { taken: vec![false; steps.0.len()], value: None })
-    };
-    let seen = all_seen(calls);
-    if explains(&|value| seen.contains(&value)) || tells_lengths(calls) && explains(&|_| true) {
+    let steps = Steps::of(calls);
+    let mut search = Search { steps: &steps, dead_ends: HashSet::new() };
+    if search.can_go_on(&mut Position { taken: vec![false; steps.0.len()], value: None, is_unseen: false }) {
         return Ok(());
     }
     Err(format!("no order of these calls explains what was read:\n{}", list(calls)))
@@ -139,6 +134,8 @@ struct Step {
     /// The end of time where it is open whether, and when, it took effect.
     returned: u64,
     effect: Effect,
+    /// Whether its fate is unknown, and nobody saw its value.
+    is_unseen: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -169,7 +166,7 @@ impl Effect {
 
 struct Steps(Vec<Step>);
 
-/// The values that somebody saw. What nobody saw may just as well never have happened, unless a length tells of it.
+/// The values that somebody saw.
 fn all_seen(calls: &[Call]) -> HashSet<Option<&str>> {
     let each = calls.iter().filter_map(seen).flat_map(|seen| match seen {
         None => vec![None],
@@ -178,21 +175,15 @@ fn all_seen(calls: &[Call]) -> HashSet<Option<&str>> {
     each.collect()
 }
 
-fn tells_lengths(calls: &[Call]) -> bool {
-    calls.iter().any(|call| matches!(call.action, Action::Append(_)) && call.has_written())
-}
-
 impl Steps {
-    /// `is_needed` tells of what values those of unknown fate may have taken effect.
-    fn of(calls: &[Call], is_needed: &dyn Fn(Option<&str>) -> bool) -> Self {
+    fn of(calls: &[Call]) -> Self {
+        let all_seen = all_seen(calls);
         let step = |call: &Call| {
             let (effect, returned) = match (&call.action, &call.fate) {
                 (Action::Write(value), Fate::Acknowledged) => (Effect::Write(value.clone()), call.returned),
-                (Action::Write(value) | Action::Swap(value), Fate::Unknown) if is_needed(value.as_deref()) => {
-                    (Effect::Write(value.clone()), u64::MAX)
-                }
+                (Action::Write(value) | Action::Swap(value), Fate::Unknown) => (Effect::Write(value.clone()), u64::MAX),
                 (Action::Read, Fate::Saw(value)) => (Effect::Read(value.clone()), call.returned),
-                (Action::Append(value), Fate::Unknown) if is_needed(Some(value)) => {
+                (Action::Append(value), Fate::Unknown) => {
                     (Effect::Append { value: value.clone(), length: None }, u64::MAX)
                 }
                 (Action::Append(value), Fate::Saw(length)) => {
@@ -204,7 +195,12 @@ impl Steps {
                 }
                 _ => return None,
             };
-            Some(Step { invoked: call.invoked, returned, effect })
+            let is_unseen = match &effect {
+                Effect::Write(value) => call.fate == Fate::Unknown && !all_seen.contains(&value.as_deref()),
+                Effect::Append { value, .. } => call.fate == Fate::Unknown && !all_seen.contains(&Some(value.as_str())),
+                Effect::Read(_) | Effect::Swap { .. } => false,
+            };
+            Some(Step { invoked: call.invoked, returned, effect, is_unseen })
         };
         let mut steps: Vec<Step> = calls.iter().filter_map(step).collect();
         steps.sort_by_key(|step| step.invoked);
@@ -212,15 +208,41 @@ impl Steps {
     }
 }
 
+impl Steps {
+    /// Which of `next` to try: all that fit, but for what nobody saw. Of that only a length can tell that an append was answered with,
+    /// and until then nobody reads. So it may as well take effect just before such an append, and of those that make it as long, any
+    /// will do.
+    fn candidates(&self, next: &[usize], position: &Position) -> Vec<usize> {
+        let tells = |step: &Step| matches!(step.effect, Effect::Append { length: Some(_), .. });
+        let may_be_unseen = next.iter().any(|&at| tells(&self.0[at]));
+        let (mut candidates, mut shapes) = (Vec::new(), HashSet::new());
+        for &at in next {
+            let step = &self.0[at];
+            let is_wanted = match (step.is_unseen, &step.effect) {
+                (true, Effect::Write(value)) => may_be_unseen && shapes.insert((true, value.as_ref().map(String::len))),
+                (true, Effect::Append { value, .. }) => may_be_unseen && shapes.insert((false, Some(value.len()))),
+                (_, Effect::Read(_)) => false,
+                _ => !position.is_unseen || tells(step),
+            };
+            if is_wanted && step.effect.fits(position.value.as_ref()) {
+                candidates.push(at);
+            }
+        }
+        candidates
+    }
+}
+
 /// Which calls have taken effect, and what the key holds then.
 struct Position {
     taken: Vec<bool>,
     value: Option<String>,
+    /// Whether what was taken last was unseen.
+    is_unseen: bool,
 }
 
 struct Search<'a> {
     steps: &'a Steps,
-    dead_ends: HashSet<(Vec<bool>, Option<String>)>,
+    dead_ends: HashSet<(Vec<bool>, Option<String>, bool)>,
 }
 
 impl Search<'_> {
@@ -235,16 +257,15 @@ impl Search<'_> {
         let next: Vec<usize> = (0..steps.len()).filter(left).filter(|&at| Some(steps[at].invoked) < horizon).collect();
         // A read that fits can be taken at once: that never closes a way.
         let fitting = next.iter().copied().find(|&at| steps[at].effect == Effect::Read(position.value.clone()));
-        if let Some(read) = fitting {
+        if let Some(read) = fitting.filter(|_| !position.is_unseen) {
             return self.takes(position, read);
         }
-        if !self.dead_ends.insert((position.taken.clone(), position.value.clone())) {
+        if !self.dead_ends.insert((position.taken.clone(), position.value.clone(), position.is_unseen)) {
             return false;
         }
         assert!(self.dead_ends.len() < DEAD_ENDS_MAX, "too many ways to try them all: the seed needs fewer clients");
-        let is_read = |at: usize| matches!(steps[at].effect, Effect::Read(_));
-        next.into_iter()
-            .any(|at| !is_read(at) && steps[at].effect.fits(position.value.as_ref()) && self.takes(position, at))
+        let candidates = self.steps.candidates(&next, position);
+        candidates.into_iter().any(|at| self.takes(position, at))
     }
 
     fn takes(&mut self, position: &mut Position, at: usize) -> bool {
@@ -258,9 +279,11 @@ impl Search<'_> {
             }
             Effect::Read(_) => {}
         }
+        let was_unseen = std::mem::replace(&mut position.is_unseen, self.steps.0[at].is_unseen);
         position.taken[at] = true;
         let goes_on = self.can_go_on(position);
         position.taken[at] = false;
+        position.is_unseen = was_unseen;
         position.value = before;
         goes_on
     }
