@@ -177,7 +177,11 @@ fn all_seen(calls: &[Call]) -> HashSet<Option<&str>> {
 
 impl Steps {
     fn of(calls: &[Call]) -> Self {
-        let all_seen = all_seen(calls);
+        let mut all_seen = all_seen(calls);
+        // What is behind nothing tells that there was nothing before.
+        if calls.iter().any(|call| matches!(call.action, Action::Append(_))) {
+            all_seen.insert(None);
+        }
         let step = |call: &Call| {
             let (effect, returned) = match (&call.action, &call.fate) {
                 (Action::Write(value), Fate::Acknowledged) => (Effect::Write(value.clone()), call.returned),
@@ -358,6 +362,17 @@ mod tests {
             &["0-1 set a", "2-9 append b 3", "2-9 append c 5", "10-11 get a.b.c"][..],
             &["0-1 append a 2", "2-? append b", "3-4 append c 6", "5-6 get .a.b.c"],
             &["0-1 set a", "2-? set bb", "3-4 append c 4", "5-6 set d", "7-8 get d"],
+            &["0-1 set a", "2-? del", "3-4 append c 2", "5-6 get .c"],
+            &["0-1 set a", "2-? del", "3-? append c", "5-6 get .c"],
+            &[
+                "0-1 set a",
+                "2-? append b",
+                "3-? append c",
+                "5-6 append d 5",
+                "7-? append e",
+                "8-9 append f 9",
+                "10-11 set g",
+            ],
         ] {
             assert_eq!(is_linearizable(&history(lines)), Ok(()), "{lines:?}");
             assert_eq!(nothing_taken_back_is_read(&history(lines)), Ok(()), "{lines:?}");
