@@ -145,14 +145,15 @@ impl PrepareProgress {
             let holders = self.replicas.iter().map(|standing| *standing == Standing::Shows(base)).collect();
             return Some(PrepareOutcome::Promised(Prepared { ballot: self.ballot, newest, holders }));
         }
-        if answers + count(|standing| *standing == Standing::Awaited) >= self.needed {
+        let withheld = if self.insists { 0 } else { count(|standing| matches!(standing, Standing::Withheld(_))) };
+        // What is withheld is on a write quorum: to insist does it no harm, and whoever has not answered may be slow.
+        let may_insist = withheld > 0 && answers + withheld >= self.needed && self.contested().is_none();
+        if !may_insist && answers + count(|standing| *standing == Standing::Awaited) >= self.needed {
             return None;
         }
         Some(match self.outrun_by > Version::default() {
             true => PrepareOutcome::Outrun(self.outrun_by),
-            false if !self.insists && count(|standing| matches!(standing, Standing::Withheld(_))) > 0 => {
-                PrepareOutcome::Withheld { contested: self.contested() }
-            }
+            false if withheld > 0 => PrepareOutcome::Withheld { contested: self.contested() },
             false => PrepareOutcome::TooFew { answers, needed: self.needed },
         })
     }
@@ -245,6 +246,15 @@ mod tests {
             progress.answered(1, PrepareAnswer::Withheld(version(other)));
             assert_eq!(progress.outcome(), Some(PrepareOutcome::Withheld { contested }), "two have 9, or do not");
         }
+    }
+
+    #[test]
+    fn nobody_is_waited_for_once_what_is_withheld_is_known_to_be_on_a_quorum() {
+        let mut progress = asked_of_three(2);
+        progress.answered(0, PrepareAnswer::Withheld(version(9)));
+        assert_eq!(progress.outcome(), None);
+        progress.answered(1, shows(9));
+        assert_eq!(progress.outcome(), Some(PrepareOutcome::Withheld { contested: None }));
     }
 
     #[test]

@@ -242,3 +242,18 @@ async fn an_update_that_was_cut_short_does_not_undo_a_later_write() {
     assert_eq!(cluster.get(0, &key).await, Reply::value("100"));
     assert_eq!(cluster.get(2, &key).await, Reply::value("100"));
 }
+
+/// The home cannot know yet that the write is acknowledged, but two of three replicas have it. The third takes its time.
+#[tokio::test(start_paused = true)]
+async fn an_update_waits_for_no_slow_replica_after_a_write() {
+    let cluster = Setup::new(3, (3, 2, 1)).start().await;
+    let key = cluster.key_on(&[0, 1, 2]);
+    for other in [0, 1] {
+        cluster.network.set_delay(index(2), index(other), Duration::from_millis(50));
+        cluster.network.set_delay(index(other), index(2), Duration::from_millis(50));
+    }
+    assert!(cluster.set(1, &key, "7").await.is_done());
+    let began = Instant::now();
+    assert_eq!(sum_of(&cluster.update(0, &format!("INCR {key}")).await), Some(8));
+    assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
+}
