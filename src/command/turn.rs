@@ -67,6 +67,9 @@ pub(crate) enum PartialFold {
     Stored,
 }
 
+/// Room for so many notes is kept from turn to turn, however few a turn has.
+const NOTES_KEPT: usize = 64;
+
 /// A reply that has to be made once outcomes are known.
 #[derive(Debug)]
 struct Note {
@@ -253,6 +256,7 @@ impl Turn {
         let mut assembly = Assembly { known, known_large, used: 0, out, large: Vec::new() };
         let (mut outcomes, mut updated) = (outcomes.into_iter(), updated.into_iter());
         let mut listed = std::mem::take(&mut self.notes);
+        let used = listed.len();
         let mut notes = listed.drain(..);
         while let Some(note) = notes.next() {
             assembly.copy_until(note.at);
@@ -284,7 +288,8 @@ impl Turn {
             }
         }
         drop(notes);
-        self.notes = listed;
+        // A list that was long once is not kept for good.
+        self.notes = if listed.capacity() > NOTES_KEPT.max(4 * used) { Vec::with_capacity(used) } else { listed };
         assembly.copy_until(assembly.known.len());
         (self.out, self.large) = (assembly.out, assembly.large);
     }

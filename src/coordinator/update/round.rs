@@ -73,11 +73,14 @@ impl ConsistentHashingKvStore {
             if round.is_done() {
                 break;
             }
-            if began.elapsed() >= request_timeout {
+            // Who merely has to insist does so even if that is late: once for each key.
+            let above = round.outrun_by();
+            let patience = if above.is_some() { request_timeout } else { 2 * request_timeout };
+            if began.elapsed() >= patience {
                 round.give_up(self.quorum.write);
                 break;
             }
-            let Some(above) = round.outrun_by() else { continue };
+            let Some(above) = above else { continue };
             // If that is too far ahead, the next ballot is below it, and time runs out.
             let _ = self.replica.clock.observe(above.hlc(), self.replica.wall.now());
             sleep(jittered(pause, above)).await;
