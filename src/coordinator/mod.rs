@@ -239,7 +239,7 @@ impl ConsistentHashingKvStore {
         now: UnixMs,
         found: impl FnOnce(Lookup<'_>) -> T,
     ) -> Option<T> {
-        if quorum.read > 1 || !self.is_replica(slot) || !self.replica.may_answer(slot) {
+        if !self.reads_alone(quorum, slot) {
             return None;
         }
         let alone = self.quorum.replicas == 1;
@@ -263,10 +263,24 @@ impl ConsistentHashingKvStore {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> Option<Before> {
-        if self.quorum.replicas > 1 || !self.is_replica(slot) {
+        if !self.writes_alone(slot) {
             return None;
         }
         Some(self.store_here(slot, key, value, expires_at, now).1)
+    }
+
+    /// Whether one replica is enough for a client with this quorum to read keys of `slot`, and this node may be that one.
+    #[inline]
+    #[must_use]
+    pub fn reads_alone(&self, quorum: Quorum, slot: Slot) -> bool {
+        quorum.read <= 1 && self.is_replica(slot) && self.replica.may_answer(slot)
+    }
+
+    /// Whether this node is the only replica of the keys of `slot`.
+    #[inline]
+    #[must_use]
+    pub fn writes_alone(&self, slot: Slot) -> bool {
+        self.quorum.replicas <= 1 && self.is_replica(slot)
     }
 
     /// Stamps a write above what this node shows and stores it here.

@@ -47,19 +47,22 @@ impl Lookahead {
         self.is_strict = is_strict;
     }
 
-    /// Decodes what has arrived, unless there is something left of what was decoded before.
+    /// Decodes what has arrived, unless there is something left of what was decoded before. Tells how many requests came
+    /// of it.
     #[inline]
-    pub(super) fn refill(&mut self, input: &mut BytesMut, store: &LocalKvStore) {
-        if self.next == self.batch.len() && self.broken.is_none() {
-            if self.next == 0 {
-                self.batch = buffers::take_requests();
-            }
-            self.next = 0;
-            let requests_max = if self.is_strict { 1 } else { REQUESTS_MAX };
-            self.broken = self.decoder.decode_up_to(requests_max, input, &mut self.batch).err();
-            self.is_cut = self.batch.len() == requests_max;
-            self.warm(store);
+    pub(super) fn refill(&mut self, input: &mut BytesMut, store: &LocalKvStore) -> usize {
+        if self.next < self.batch.len() || self.broken.is_some() {
+            return 0;
         }
+        if self.next == 0 {
+            self.batch = buffers::take_requests();
+        }
+        self.next = 0;
+        let requests_max = if self.is_strict { 1 } else { REQUESTS_MAX };
+        self.broken = self.decoder.decode_up_to(requests_max, input, &mut self.batch).err();
+        self.is_cut = self.batch.len() == requests_max;
+        self.warm(store);
+        self.batch.len()
     }
 
     /// The next request and the slot of its first argument.
@@ -116,6 +119,6 @@ impl Lookahead {
 
 /// What is a key in nearly all commands on keys, between nodes too. What is none does no harm.
 #[inline]
-fn first_argument<'a>(request: &Request<'a>) -> &'a [u8] {
+pub(super) fn first_argument<'a>(request: &Request<'a>) -> &'a [u8] {
     if request.len() > 1 { request.arg(1) } else { &[] }
 }

@@ -7,6 +7,7 @@
 mod admission;
 mod buffers;
 mod connection;
+mod lone;
 mod lookahead;
 mod stall;
 mod unsent;
@@ -203,6 +204,10 @@ impl<'a> Session<'a> {
 
     /// Dispatches what has arrived, waits for what that launched, and sends the replies.
     async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
+        let store = &self.server.store.replica.store;
+        if self.requests.refill(self.connection.input(), store) == 1 && self.is_likely_served_here() {
+            self.warm_lone().await;
+        }
         let (began, now) = (Instant::now(), self.server.store.replica.wall.now());
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn(now);
@@ -339,7 +344,6 @@ impl<'a> Session<'a> {
     fn fill_turn(&mut self, now: UnixMs) -> TurnEnd {
         let store = &self.server.store.replica.store;
         let (mut served, pause) = (0, self.server.pause.scope());
-        self.requests.refill(self.connection.input(), store);
         let end = loop {
             let Some((request, slot)) = self.requests.current() else { break self.end_of_batch() };
             if self.turn.is_full() {

@@ -30,19 +30,41 @@ impl LocalKvStore {
             // Waiting for its lines here would be no shorter than waiting where they are used.
             return;
         }
-        for (slot, &hash) in slots.iter().zip(&hashes) {
-            if let Some(line) = self.slots[slot.as_usize()].lock().records.group_line(hash) {
-                prefetch(line);
-            }
+        for (&slot, &hash) in slots.iter().zip(&hashes) {
+            self.prefetch_entry(slot, hash);
         }
-        for (slot, &hash) in slots.iter().zip(&hashes) {
-            self.slots[slot.as_usize()].lock().records.for_candidates(hash, |record| {
-                let block = record.address();
-                prefetch(block);
-                prefetch(block.wrapping_add(64));
-                prefetch(block.wrapping_add(LAST_LINE_OFFSET));
-            });
+        for (&slot, &hash) in slots.iter().zip(&hashes) {
+            self.prefetch_record(slot, hash);
         }
+    }
+
+    /// Has the table's entry of a key brought into the cache, for [`Self::warm_record`] to be called a little later.
+    #[inline]
+    pub fn warm_entry(&self, slot: Slot, key: &[u8]) {
+        self.prefetch_entry(slot, self.hashed(key).hash);
+    }
+
+    /// The same for the record of a key, if it has one.
+    #[inline]
+    pub fn warm_record(&self, slot: Slot, key: &[u8]) {
+        self.prefetch_record(slot, self.hashed(key).hash);
+    }
+
+    #[inline]
+    fn prefetch_entry(&self, slot: Slot, hash: u64) {
+        if let Some(line) = self.slots[slot.as_usize()].lock().records.group_line(hash) {
+            prefetch(line);
+        }
+    }
+
+    #[inline]
+    fn prefetch_record(&self, slot: Slot, hash: u64) {
+        self.slots[slot.as_usize()].lock().records.for_candidates(hash, |record| {
+            let block = record.address();
+            prefetch(block);
+            prefetch(block.wrapping_add(64));
+            prefetch(block.wrapping_add(LAST_LINE_OFFSET));
+        });
     }
 }
 
@@ -75,6 +97,10 @@ mod tests {
         let expected: Vec<Slot> = keys.iter().take(WARM_KEYS_MAX).map(|key| Slot::of_key(key)).collect();
         assert_eq!(slots.as_slice(), expected);
         store.warm(std::iter::empty(), &mut slots);
+        for key in &keys {
+            store.warm_entry(Slot::of_key(key), key);
+            store.warm_record(Slot::of_key(key), key);
+        }
 
         for key in &keys {
             assert_eq!(store.revert(Slot::of_key(key), key, version, now), Reverted::Confirmed, "nobody has seen it");
