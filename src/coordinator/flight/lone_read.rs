@@ -17,8 +17,8 @@ use crate::peer::{Answers, Exchange, PeerReply, PeerRequest, ReadRecord, Request
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
 
-/// What a request takes beside its key.
-const REQUEST_BYTES: usize = 32;
+/// What a request takes beside its key while it is written.
+const REQUEST_BYTES: usize = 40;
 
 /// A launched read.
 pub(super) struct LoneRead<'a> {
