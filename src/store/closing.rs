@@ -39,8 +39,8 @@ impl Closing {
         }
     }
 
-    /// Forgets the writes of `node` that its mark has passed, and lets `visit` see their slots.
-    pub(super) fn passed(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, visit: impl FnMut(Slot)) {
+    /// Forgets the writes of `node` that its mark has passed, and lets `visit` see their slots, many at a time.
+    pub(super) fn passed(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, visit: impl FnMut(&[Slot])) {
         if let Some(queue) = self.queues.get(node.as_usize()) {
             drain(queue, |note| (note.start, note.hlc) < (start, lowest_open), visit);
         }
@@ -56,7 +56,7 @@ impl Closing {
 const DRAINED_MAX: usize = 64;
 
 /// Takes notes from the front while `is_due`, and lets `visit` see their slots, without the queue's lock.
-fn drain(queue: &Mutex<VecDeque<Note>>, is_due: impl Fn(&Note) -> bool, mut visit: impl FnMut(Slot)) {
+fn drain(queue: &Mutex<VecDeque<Note>>, is_due: impl Fn(&Note) -> bool, mut visit: impl FnMut(&[Slot])) {
     loop {
         let mut queue = queue.lock();
         let due = queue.iter().take(DRAINED_MAX).take_while(|note| is_due(note)).count();
@@ -65,7 +65,7 @@ fn drain(queue: &Mutex<VecDeque<Note>>, is_due: impl Fn(&Note) -> bool, mut visi
             queue.shrink_to(super::open::SHRINK_ABOVE);
         }
         drop(queue);
-        slots.iter().for_each(|&slot| visit(slot));
+        visit(&slots);
         if due < DRAINED_MAX {
             return;
         }
@@ -88,7 +88,9 @@ mod tests {
 
     fn passed(closing: &Closing, start: u64, lowest_open: u64) -> Vec<u16> {
         let mut slots = Vec::new();
-        closing.passed(NODE, StartNumber::new(start), Hlc(lowest_open), |slot| slots.push(slot.number()));
+        closing.passed(NODE, StartNumber::new(start), Hlc(lowest_open), |passed| {
+            slots.extend(passed.iter().map(|slot| slot.number()));
+        });
         slots
     }
 

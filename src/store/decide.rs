@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::RandomState;
 
 use super::StoreOptions;
-use super::pending::Spares;
 use super::record::Record;
 use super::watermark::Watermarks;
 use crate::time::UnixMs;
@@ -27,8 +26,6 @@ pub(super) struct Decider {
     ///
     /// It is raised and read under the lock of the slot whose key it concerns; other slots may see it late.
     decided_alone: AtomicU64,
-    /// Empty lists of slots that had something pending a moment ago, the last on top.
-    spares: Spares,
 }
 
 /// What an operation on a slot needs to know of the world outside it.
@@ -49,13 +46,7 @@ impl Decider {
             max_clock_drift_ms: options.max_clock_drift_ms,
             watermarks: Watermarks::new(options.nodes),
             decided_alone: AtomicU64::new(0),
-            spares: Spares::default(),
         }
-    }
-
-    /// Lists for a slot that has something pending.
-    pub(super) fn spares(&self) -> &Spares {
-        &self.spares
     }
 
     /// Notes that a version is forgotten although its coordinator has not declared it decided.

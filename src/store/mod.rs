@@ -266,8 +266,11 @@ impl LocalKvStore {
     pub fn advance_watermark(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, now: UnixMs) {
         let start = if is_on(Mutation::NoStartNumber) { StartNumber::default() } else { start };
         self.decider.watermarks.advance(node, start, lowest_open);
-        self.closing.passed(node, start, lowest_open, |slot| {
-            self.change(slot, now, |table, context| table.pending.hand_on(context));
+        let context = self.context(now);
+        self.closing.passed(node, start, lowest_open, |slots| {
+            self.warm_pending(slots);
+            let close = |slot: &Slot| self.slots[slot.as_usize()].lock().pending.close_and_hand_on(&context);
+            self.open_bytes.fetch_sub(slots.iter().map(close).sum(), Ordering::Relaxed);
         });
     }
 

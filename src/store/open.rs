@@ -89,6 +89,11 @@ impl OpenList {
         true
     }
 
+    /// The entry that is closed first.
+    pub(super) fn oldest(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
     /// Where the entry of a version is. Searched from the newest on, where the sought one nearly always is.
     pub(super) fn position(&self, hash: u64, version: Version) -> Option<usize> {
         position_before(&self.entries, self.entries.len(), hash, version)

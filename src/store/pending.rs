@@ -3,7 +3,7 @@
 //! Most slots have neither most of the time, so both live in a box that is there only when needed, and a slot that is
 //! merely read never looks at it.
 
-use parking_lot::Mutex;
+use std::cell::RefCell;
 
 use super::decide::Context;
 use super::open::{Entry, OpenList, Standing};
@@ -30,28 +30,25 @@ impl Lists {
     }
 }
 
-/// How many spare lists are kept: more than a busy node has slots with open records at a time.
-const SPARES_MAX: usize = 4096;
+/// How many spare lists a thread keeps: more than a busy node has slots with open records at a time.
+const SPARES_MAX: usize = 1024;
 
-/// Empty lists between one slot and the next, the last used on top.
-#[derive(Default)]
-#[expect(clippy::vec_box, reason = "the boxes go from slot to slot")]
-pub(super) struct Spares(Mutex<Vec<Box<Lists>>>);
+thread_local! {
+    /// Empty lists between one slot and the next, the last used on top.
+    #[expect(clippy::vec_box, reason = "the boxes go from slot to slot")]
+    static SPARES: RefCell<Vec<Box<Lists>>> = const { RefCell::new(Vec::new()) };
+}
 
-impl Spares {
-    fn take(&self) -> Option<Box<Lists>> {
-        self.0.lock().pop()
-    }
-
-    fn give(&self, mut lists: Box<Lists>) {
-        lists.open.shrink();
-        lists.voids.shrink();
-        lists.is_idle = false;
-        let mut spares = self.0.lock();
+/// Leaves empty lists to whichever slot needs some next.
+fn give_lists(mut lists: Box<Lists>) {
+    lists.open.shrink();
+    lists.voids.shrink();
+    lists.is_idle = false;
+    SPARES.with_borrow_mut(|spares| {
         if spares.len() < SPARES_MAX {
             spares.push(lists);
         }
-    }
+    });
 }
 
 impl Pending {
@@ -75,6 +72,11 @@ impl Pending {
         self.0.as_mut().is_some_and(|lists| lists.open.close_oldest(context))
     }
 
+    /// The lists, if there are none those that were in use last.
+    fn lists(&mut self) -> &mut Lists {
+        self.0.get_or_insert_with(|| SPARES.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+
     /// Logs that a record of `version` has been put over `covered`.
     pub(super) fn log(&mut self, hash: u64, new: Arrival, covered: Option<Record>, context: &Context<'_>) {
         let covered = covered.filter(|_| !is_on(Mutation::OneRecordPerKey));
@@ -89,7 +91,7 @@ impl Pending {
                 newest_once: new.is_newest,
                 of_update: false,
             };
-            self.0.get_or_insert_with(|| context.decider.spares().take().unwrap_or_default()).open.push(entry);
+            self.lists().open.push(entry);
         }
     }
 
@@ -182,7 +184,7 @@ impl Pending {
     pub(super) fn mark_void(&mut self, hash: u64, version: Version, context: &Context<'_>) -> bool {
         let can = self.can_mark_void(hash, version, context);
         if can {
-            let lists = self.0.get_or_insert_with(|| context.decider.spares().take().unwrap_or_default());
+            let lists = self.lists();
             lists.voids.leave(hash, version, context.mark_end());
         }
         can
@@ -218,12 +220,26 @@ impl Pending {
         false
     }
 
-    /// Hands lists that are empty to whichever slot needs some next: they are still in the cache, unlike those that
-    /// this slot would find when it is written to again.
-    pub(super) fn hand_on(&mut self, context: &Context<'_>) {
+    /// Closes and drops what is due, and leaves lists that are empty then to whichever slot needs some next: they are still in
+    /// the cache, unlike those that this slot would find when it is written to again. Returns how many bytes less are pending.
+    pub(super) fn close_and_hand_on(&mut self, context: &Context<'_>) -> usize {
+        let before = self.bytes();
+        self.close_due(context);
+        let closed = before - self.bytes();
         if let Some(lists) = self.0.take_if(|lists| lists.is_empty()) {
-            context.decider.spares().give(lists);
+            give_lists(lists);
         }
+        closed
+    }
+
+    /// Where the lists are, without a look at them.
+    pub(super) fn address(&self) -> Option<*const u8> {
+        self.0.as_deref().map(|lists| std::ptr::from_ref(lists).cast())
+    }
+
+    /// The open list.
+    pub(super) fn open(&self) -> Option<&OpenList> {
+        self.0.as_deref().map(|lists| &lists.open)
     }
 
     pub(super) fn bytes(&self) -> usize {

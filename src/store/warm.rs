@@ -7,6 +7,9 @@
 use smallvec::SmallVec;
 
 use super::LocalKvStore;
+use super::open::OpenList;
+use super::pending::Pending;
+use super::record::Record;
 use crate::prefetch::prefetch;
 use crate::ring::Slot;
 
@@ -50,6 +53,25 @@ impl LocalKvStore {
         self.prefetch_record(slot, self.hashed(key).hash);
     }
 
+    /// Brings what a mark will close in these slots into the cache, and the records that are freed with it: the next ones will
+    /// be written there.
+    pub(super) fn warm_pending(&self, slots: &[Slot]) {
+        let pending = |slot: &Slot, step: fn(&Pending)| step(&self.slots[slot.as_usize()].lock().pending);
+        for slot in slots {
+            prefetch(std::ptr::from_ref(&self.slots[slot.as_usize()]).cast());
+        }
+        for slot in slots {
+            pending(slot, |pending| pending.address().into_iter().for_each(prefetch));
+        }
+        for slot in slots {
+            pending(slot, |pending| {
+                if let Some(below) = pending.open().and_then(OpenList::oldest).and_then(|entry| entry.below.as_ref()) {
+                    prefetch_block(below);
+                }
+            });
+        }
+    }
+
     #[inline]
     fn prefetch_entry(&self, slot: Slot, hash: u64) {
         if let Some(line) = self.slots[slot.as_usize()].lock().records.group_line(hash) {
@@ -59,13 +81,17 @@ impl LocalKvStore {
 
     #[inline]
     fn prefetch_record(&self, slot: Slot, hash: u64) {
-        self.slots[slot.as_usize()].lock().records.for_candidates(hash, |record| {
-            let block = record.address();
-            prefetch(block);
-            prefetch(block.wrapping_add(64));
-            prefetch(block.wrapping_add(LAST_LINE_OFFSET));
-        });
+        self.slots[slot.as_usize()].lock().records.for_candidates(hash, prefetch_block);
     }
+}
+
+/// Asks for all of a record of a common size.
+#[inline]
+fn prefetch_block(record: &Record) {
+    let block = record.address();
+    prefetch(block);
+    prefetch(block.wrapping_add(64));
+    prefetch(block.wrapping_add(LAST_LINE_OFFSET));
 }
 
 #[cfg(test)]
