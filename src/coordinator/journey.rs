@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::prepare::{PrepareProgress, Prepared};
 use super::quorum::Quorum;
 use super::read::{Found, ReadProgress};
-use super::write::WriteProgress;
+use super::write::{Before, WriteAnswer, WriteProgress};
 use super::{ConsistentHashingKvStore, Operation, OperationKind, Outcome};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
@@ -138,6 +138,13 @@ impl Passenger {
         let quorum = Quorum { replicas: coordinator.quorum.replicas, write: all, read: all };
         let progress = Box::new(ReadProgress::new(quorum, reachable.into_iter()));
         (all > 1).then_some(Self { slot, key, journey: Journey::Read { progress, order } })
+    }
+
+    /// Notes that the replica at this place has taken the write as it was stamped first.
+    pub(super) fn acked(&mut self, replica: usize) {
+        if let Journey::Write { progress, .. } = &mut self.journey {
+            progress.answered(replica, 1, WriteAnswer::Acked(Before::default()));
+        }
     }
 
     /// How it ended.

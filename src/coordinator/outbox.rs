@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Operation, OperationKind};
 use crate::peer::{FreshWrite, PeerRequest, Records, RequestBatch};
 use crate::replica::Copies;
 use crate::ring::NodeIndex;
+use crate::time::UnixMs;
 use crate::version::Version;
 
 /// About what a message to a peer takes beside key and value.
@@ -17,17 +17,14 @@ const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
 /// A request takes no more records, or keys to read, once they have so many bytes.
 pub(super) const SHARED_BYTES_MAX: usize = 32 << 10;
 
-/// About what the message of an operation takes.
-pub(super) fn message_bytes(operation: &Operation) -> usize {
-    MESSAGE_BYTES + operation.key.len() + operation.value().map_or(0, Bytes::len)
+/// About what a message takes that has this key and perhaps a value.
+pub(super) fn message_bytes(key: &Bytes, value: Option<&Bytes>) -> usize {
+    MESSAGE_BYTES + key.len() + value.map_or(0, Bytes::len)
 }
 
-/// Whether a write may share its request with others.
-pub(super) fn shares(operation: &Operation) -> bool {
-    match &operation.kind {
-        OperationKind::Write { value: Some(value), expires_at: None } => value.len() <= SHARING_VALUE_BYTES_MAX,
-        OperationKind::Write { .. } | OperationKind::Read => false,
-    }
+/// Whether a write of this value may share its request with others.
+pub(super) fn may_share(value: &[u8], expires_at: Option<UnixMs>) -> bool {
+    expires_at.is_none() && value.len() <= SHARING_VALUE_BYTES_MAX
 }
 
 /// What one message to a replica was about.
@@ -98,9 +95,7 @@ pub(super) struct Outbox {
 impl Outbox {
     /// For letters of about these operations, each with a key and perhaps a value.
     pub(super) fn with_room<'b>(operations: impl Iterator<Item = (&'b Bytes, Option<&'b Bytes>)>) -> Self {
-        let add = |(count, bytes), (key, value): (&Bytes, Option<&Bytes>)| {
-            (count + 1, bytes + MESSAGE_BYTES + key.len() + value.map_or(0, Bytes::len))
-        };
+        let add = |(count, bytes), (key, value)| (count + 1, bytes + message_bytes(key, value));
         Self { room: operations.fold((0, 0), add), ..Self::default() }
     }
 
@@ -130,9 +125,7 @@ impl Outbox {
     /// Puts the same write into the letters to several nodes; it is encoded once.
     pub(super) fn push_to_all(&mut self, to: impl Iterator<Item = (NodeIndex, Item)>, request: &PeerRequest<'_>) {
         match *request {
-            PeerRequest::Write { key, value: Some(value), version, expires_at: None }
-                if value.len() <= SHARING_VALUE_BYTES_MAX =>
-            {
+            PeerRequest::Write { key, value: Some(value), version, expires_at } if may_share(value, expires_at) => {
                 self.push_fresh(to, &FreshWrite { key, value, version });
             }
             _ => self.push_alone(to, request),

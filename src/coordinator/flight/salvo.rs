@@ -11,13 +11,12 @@ use std::task::Poll;
 use smallvec::SmallVec;
 
 use super::Flight;
-use super::volley::{Crew, Shot, all_is_well, is_plain, passenger};
+use super::volley::{Crew, Shot, all_is_well, claim, is_plain, passengers};
 use crate::coordinator::debts::Debts;
-use crate::coordinator::journey::{Journey, Passenger};
+use crate::coordinator::journey::Passenger;
 use crate::coordinator::mail::{About, Letters, Mail};
 use crate::coordinator::open_writes::Claim;
-use crate::coordinator::outbox::{Item, SHARED_BYTES_MAX, Step, message_bytes, shares};
-use crate::coordinator::write::{Before, WriteAnswer};
+use crate::coordinator::outbox::{Item, SHARED_BYTES_MAX, Step, may_share, message_bytes};
 use crate::coordinator::{
     ConsistentHashingKvStore, HurryTimer, Operation, OperationKind, Operations, Outcome, Outcomes, Quorum,
 };
@@ -64,9 +63,7 @@ impl<'a> Salvo<'a> {
         let operations = std::mem::take(operations);
         let mut shots = SmallVec::<[Shot; 1]>::with_capacity(operations.len());
         shots.extend(operations.iter().map(|operation| Shot::fire(coordinator, operation, now)));
-        let [first, last] = [shots.first()?, shots.last()?].map(|shot| shot.version.hlc());
-        let claim = Some(Claim::new(coordinator, gate.open(first, last)));
-        let acks = shots[0].acks;
+        let (claim, acks) = (claim(coordinator, &mut gate, &shots), shots.first()?.acks);
         let mut salvo = Box::new(Self { coordinator, quorum, operations, shots, sent, acks, claim });
         salvo.send();
         drop(gate);
@@ -83,7 +80,7 @@ impl<'a> Salvo<'a> {
     }
 
     fn encode(&self) -> RequestBatch {
-        let mut batch = RequestBatch::with_capacity(self.operations.iter().map(message_bytes).sum());
+        let mut batch = RequestBatch::with_capacity(self.operations.iter().map(bytes_of).sum());
         for (from, count) in self.requests() {
             let (operations, shots) = (&self.operations[from..from + count], &self.shots[from..from + count]);
             let [Operation { key, kind: OperationKind::Write { value, expires_at }, .. }] = operations else {
@@ -116,14 +113,14 @@ impl<'a> Salvo<'a> {
     /// How many writes share the request that begins with the one at `from`.
     fn next_request(&self, from: usize) -> Option<usize> {
         let first = self.operations.get(from)?;
-        let (mut count, mut bytes) = (1, message_bytes(first));
+        let (mut count, mut bytes) = (1, bytes_of(first));
         while shares(first)
             && bytes < SHARED_BYTES_MAX
             && let Some(next) = self.operations.get(from + count)
             && shares(next)
             && FreshWrite::may_follow(self.shots[from + count].version, self.shots[from + count - 1].version)
         {
-            (count, bytes) = (count + 1, bytes + message_bytes(next));
+            (count, bytes) = (count + 1, bytes + bytes_of(next));
         }
         Some(count)
     }
@@ -148,8 +145,7 @@ impl<'a> Salvo<'a> {
         let shared: SmallVec<_> = self.requests().filter(|&(_, count)| count > 1).collect();
         let Self { coordinator, quorum, operations, shots, sent, claim, .. } = self;
         let crew: Crew = sent.iter().map(|sent| (sent.to, sent.process)).chain([coordinator.this_process()]).collect();
-        let under_way = |(operation, shot)| passenger(coordinator, quorum, &crew, operation, &shot);
-        let mut steps: Vec<Passenger> = operations.into_iter().zip(shots).map(under_way).collect();
+        let mut steps = passengers(coordinator, quorum, &crew, operations.into_iter().zip(shots));
         let place = |node, step: &Passenger| {
             let replicas = coordinator.replica.ring.preference_list(step.slot);
             replicas.iter().position(|&replica| replica == node).unwrap_or_default()
@@ -165,12 +161,7 @@ impl<'a> Salvo<'a> {
             match exchange {
                 Some(exchange) => mail.push(Mail { to, about: about(to, &steps), exchange }),
                 None if number == position => {}
-                None => steps.iter_mut().for_each(|step| {
-                    let replica = place(to, step);
-                    if let Journey::Write { progress, .. } = &mut step.journey {
-                        progress.answered(replica, 1, WriteAnswer::Acked(Before::default()));
-                    }
-                }),
+                None => steps.iter_mut().for_each(|step| step.acked(place(to, step))),
             }
         }
         Flight::of_writes(coordinator, steps, mail, claim).after(from, &about_it, answers)
@@ -191,6 +182,19 @@ fn muster(coordinator: &ConsistentHashingKvStore, operations: &Operations) -> Op
     }
     let others = replicas.iter().filter(|&&node| node != replica.index);
     others.map(|&to| Some(Sent { to, process: coordinator.counting_process(to)?, exchange: None })).collect()
+}
+
+/// About what the message of a write takes.
+fn bytes_of(operation: &Operation) -> usize {
+    message_bytes(&operation.key, operation.value())
+}
+
+/// Whether a write may share its request with others.
+fn shares(Operation { kind, .. }: &Operation) -> bool {
+    match kind {
+        OperationKind::Write { value: Some(value), expires_at } => may_share(value, *expires_at),
+        OperationKind::Write { .. } | OperationKind::Read => false,
+    }
 }
 
 /// The next replica that answers, by its position in `sent`, and the answers.

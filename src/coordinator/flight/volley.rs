@@ -12,7 +12,7 @@ use crate::coordinator::debts::Debts;
 use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::journey::{Journey, Passenger};
 use crate::coordinator::mail::{About, Letters, next_answers};
-use crate::coordinator::open_writes::Claim;
+use crate::coordinator::open_writes::{Claim, OpenWrites};
 use crate::coordinator::outbox::{Item, Outbox, Step};
 use crate::coordinator::roster::Roster;
 use crate::coordinator::write::{Before, WriteAnswer, WriteProgress};
@@ -83,10 +83,7 @@ impl<'a> Volley<'a> {
         let volley = Self { coordinator, quorum, operations, shots, crew, mail, answered, undecided, claim: None };
         let mut volley = Box::new(volley);
         let outbox = volley.fire(now);
-        if let (Some(first), Some(last)) = (volley.shots.first(), volley.shots.last()) {
-            let ticket = gate.open(first.version.hlc(), last.version.hlc());
-            volley.claim = Some(Claim::new(coordinator, ticket));
-        }
+        volley.claim = claim(coordinator, &mut gate, &volley.shots);
         super::post(coordinator, outbox, &mut volley.mail);
         drop(gate);
         Ok(volley)
@@ -138,12 +135,9 @@ impl<'a> Volley<'a> {
     /// The flight that has come as far as this volley, and has got these answers.
     fn into_flight(self, from: NodeIndex, about: &About, answers: Answers) -> Box<Flight<'a>> {
         let Self { coordinator, quorum, operations, shots, crew, mail, answered, claim, .. } = self;
-        let under_way = |(operation, shot)| passenger(coordinator, quorum, &crew, operation, &shot);
-        let mut steps: Vec<Passenger> = operations.into_iter().zip(shots).map(under_way).collect();
+        let mut steps = passengers(coordinator, quorum, &crew, operations.into_iter().zip(shots));
         for item in answered.iter().flat_map(|about| &about.items) {
-            if let Journey::Write { progress, .. } = &mut steps[item.operation].journey {
-                progress.answered(item.replica, 1, WriteAnswer::Acked(Before::default()));
-            }
+            steps[item.operation].acked(item.replica);
         }
         Flight::of_writes(coordinator, steps, mail, claim).after(from, about, answers)
     }
@@ -182,8 +176,27 @@ pub(super) fn all_is_well(answers: &Answers) -> bool {
     answers.fault.is_none() && answers.replies.iter().all(|reply| matches!(reply, PeerReply::Ok))
 }
 
-/// The operation as a flight carries it once it was handed over to all of its replicas.
-pub(super) fn passenger(
+/// The claim on the watermark of what was stamped just now; none if that is nothing.
+pub(super) fn claim<'a>(
+    coordinator: &'a ConsistentHashingKvStore,
+    gate: &mut OpenWrites,
+    shots: &[Shot],
+) -> Option<Claim<'a>> {
+    let [first, last] = [shots.first()?, shots.last()?].map(|shot| shot.version.hlc());
+    Some(Claim::new(coordinator, gate.open(first, last)))
+}
+
+/// The writes as a flight carries them once each was handed over to all of its replicas.
+pub(super) fn passengers(
+    coordinator: &ConsistentHashingKvStore,
+    quorum: Quorum,
+    crew: &Crew,
+    writes: impl Iterator<Item = (Operation, Shot)>,
+) -> Vec<Passenger> {
+    writes.map(|(operation, shot)| passenger(coordinator, quorum, crew, operation, &shot)).collect()
+}
+
+fn passenger(
     coordinator: &ConsistentHashingKvStore,
     quorum: Quorum,
     crew: &Crew,
