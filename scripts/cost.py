@@ -16,6 +16,7 @@ from measure.basics import (
     CLIENTS, END_SECONDS_MAX, HOST, TICKS_PER_SECOND, VALUE_BYTES, child, info, machine, resident_bytes, ticks,
 )
 from measure.load import parse_benchmark
+from measure.results import publish
 
 PIPELINE = 16
 FILL_BATCH = 1000
@@ -316,10 +317,7 @@ def main() -> int:
     if arguments.call:
         return call(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    text = document(arguments, measure(arguments))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text)
-    print(f"\n{text}\nwritten to {arguments.out}")
+    publish(document(arguments, measure(arguments)), arguments.out)
     return 0
 
 

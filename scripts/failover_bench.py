@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from measure.basics import machine, redis_version
+from measure.results import publish
 
 SYSTEMS = {
     "ringkv": "ringkv, 3 nodes, N=3 W=2",
@@ -108,10 +109,7 @@ def main() -> int:
     parser.add_argument("--command", required=True)
     arguments = parser.parse_args()
     by_system = {name: [Round(path) for path in sorted(arguments.figures.glob(f"{name}.*"))] for name in SYSTEMS}
-    text = document(arguments.command, {name: rounds for name, rounds in by_system.items() if rounds})
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text)
-    print(f"\n{text}\nwritten to {arguments.out}")
+    publish(document(arguments.command, {name: rounds for name, rounds in by_system.items() if rounds}), arguments.out)
     return 0
 
 

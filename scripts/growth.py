@@ -13,7 +13,7 @@ from pathlib import Path
 
 from measure.basics import CLIENTS, VALUE_BYTES, machine, redis_version
 from measure.load import Generator, Load, Run, chosen_slots
-from measure.results import markdown_table, spread
+from measure.results import markdown_table, publish, spread
 from measure.rows import ALONE, ONE
 from measure.servers import Ringkv, Server, Servers
 
@@ -191,10 +191,7 @@ def main() -> int:
         tables = {"By nodes": (NODES_TEXT, growth.nodes()), "By keys": (KEYS_TEXT, growth.keys())}
         servers.keep_only()
         tables["Rings of other sizes"] = (RING_TEXT, ring(arguments.ringkv))
-    text = document(arguments, growth, tables)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(text)
-    print(f"\n{text}\nwritten to {arguments.out}")
+    publish(document(arguments, growth, tables), arguments.out)
     return 0
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Iterator
 
 from measure.basics import Refused, ask, info, machine, redis_version, resident_bytes
+from measure.results import publish
 
 Figures = dict[str, float]
 
@@ -457,11 +458,7 @@ Written by `{arguments.command}`.
 * {datetime.date.today().isoformat()}
 
 """ + "\n".join(sections)
-    print(f"\n{text}")
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text)
-        print(f"written to {arguments.out}")
+    publish(text, arguments.out)
     if missed:
         print(f"goals missed: {'; '.join(missed)}")
     return 1 if missed and arguments.gate else 0

@@ -1,7 +1,8 @@
-"""From runs to ratios, verdicts and tables."""
+"""From runs to ratios, verdicts and tables, and to the file that keeps them."""
 
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
 from measure.load import Run
 from measure.rows import Quoted, Row
@@ -103,6 +104,15 @@ def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
     texts = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines]
     texts.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(texts)
+
+
+def publish(text: str, out: Path | None) -> None:
+    """Prints what was found, and keeps it if there is a place for that."""
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text)
+        text += f"\nwritten to {out}"
+    print(f"\n{text}")
 
 
 # ---- memory ----
