@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::clock_probe::{self, ClockQuestion, ClockSample};
 use super::health::TICKS_PER_TIMEOUT;
+use super::links::PeerLink;
 use super::outgoing::Outgoing;
 use super::pipeline::{Finished, Pipeline, Unasked};
 use super::reply_reader::{ReadError, ReplyReader};
@@ -67,7 +68,7 @@ impl LinkOptions {
 }
 
 /// The link to one peer.
-pub(super) struct Link {
+pub struct Link {
     standing: Standing,
     options: LinkOptions,
     /// The present connection's queues; `None` when there is no connection that was introduced.
@@ -95,48 +96,6 @@ impl Link {
     pub(super) fn new(peer: NodeIndex, address: String, options: LinkOptions, node: Arc<dyn LocalNode>) -> Self {
         let standing = Standing::new(peer, address, node);
         Self { standing, options, pipeline: Mutex::new(None), waiting: Notify::new() }
-    }
-
-    pub(super) fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    pub(super) fn status(&self) -> LinkStatus {
-        let pulse = self.pipeline.lock().as_ref().map(Pipeline::pulse);
-        self.standing.status(pulse, self.options.tick())
-    }
-
-    /// Queues a batch for the next write.
-    pub(super) fn exchange(&self, batch: RequestBatch) -> Exchange {
-        if self.standing.state() == LinkState::Down {
-            return Exchange::unsent(LinkFault::Down, batch);
-        }
-        let replies = Vec::with_capacity(batch.len());
-        let (sender, receiver) = oneshot::channel();
-        let wake_writer = match &mut *self.pipeline.lock() {
-            None => return Exchange::unsent(LinkFault::Down, batch),
-            Some(pipeline) if !pipeline.has_room(self.options.queue_bytes_max) => {
-                return Exchange::unsent(LinkFault::Overloaded, batch);
-            }
-            Some(pipeline) => pipeline.push(batch, (sender, replies)),
-        };
-        if wake_writer {
-            self.waiting.notify_one();
-        }
-        Exchange::waiting(receiver)
-    }
-
-    /// Keeps the link up until `cancel`.
-    pub(super) async fn run(&self, cancel: CancellationToken) {
-        let mut backoff = Backoff::new(RandomState::new().hash_one(self.standing.peer()));
-        let stopped = cancel.run_until_cancelled(async {
-            loop {
-                self.connect_and_serve(&mut backoff).await;
-                tokio::time::sleep(backoff.next()).await;
-            }
-        });
-        stopped.await;
-        self.close(&LinkFault::Lost("this node is shutting down".to_owned())).await;
     }
 
     async fn connect_and_serve(&self, backoff: &mut Backoff) {
@@ -291,6 +250,50 @@ impl Link {
         if let Some(pipeline) = &mut *self.pipeline.lock() {
             action(pipeline);
         }
+    }
+}
+
+impl PeerLink for Link {
+    fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    fn status(&self) -> LinkStatus {
+        let pulse = self.pipeline.lock().as_ref().map(Pipeline::pulse);
+        self.standing.status(pulse, self.options.tick())
+    }
+
+    /// Queues a batch for the next write.
+    fn exchange(&self, batch: RequestBatch) -> Exchange {
+        if self.standing.state() == LinkState::Down {
+            return Exchange::unsent(LinkFault::Down, batch);
+        }
+        let replies = Vec::with_capacity(batch.len());
+        let (sender, receiver) = oneshot::channel();
+        let wake_writer = match &mut *self.pipeline.lock() {
+            None => return Exchange::unsent(LinkFault::Down, batch),
+            Some(pipeline) if !pipeline.has_room(self.options.queue_bytes_max) => {
+                return Exchange::unsent(LinkFault::Overloaded, batch);
+            }
+            Some(pipeline) => pipeline.push(batch, (sender, replies)),
+        };
+        if wake_writer {
+            self.waiting.notify_one();
+        }
+        Exchange::waiting(receiver)
+    }
+
+    /// Keeps the link up until `cancel`.
+    async fn run(&self, cancel: CancellationToken) {
+        let mut backoff = Backoff::new(RandomState::new().hash_one(self.standing.peer()));
+        let stopped = cancel.run_until_cancelled(async {
+            loop {
+                self.connect_and_serve(&mut backoff).await;
+                tokio::time::sleep(backoff.next()).await;
+            }
+        });
+        stopped.await;
+        self.close(&LinkFault::Lost("this node is shutting down".to_owned())).await;
     }
 }
 

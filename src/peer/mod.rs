@@ -41,6 +41,7 @@ mod health;
 mod in_memory;
 mod introduction;
 mod link;
+mod links;
 mod message;
 mod outgoing;
 mod pipeline;

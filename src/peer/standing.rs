@@ -24,7 +24,7 @@ const UP: u64 = 1 << 63;
 const SUSPECT: u64 = 1 << 62;
 
 /// The standing of the link to one peer.
-pub(super) struct Standing {
+pub struct Standing {
     peer: NodeIndex,
     address: String,
     node: Arc<dyn LocalNode>,

@@ -20,6 +20,7 @@ use super::way::{Content, Message, Way};
 use crate::codec::{DecodeLimits, ProtocolError, RequestDecoder, Requests, reply};
 use crate::peer::backoff::Backoff;
 use crate::peer::clock_probe::{self, ClockQuestion, ClockSample};
+use crate::peer::links::PeerLink;
 use crate::peer::reply_reader::{ReadError, ReplyReader};
 use crate::peer::standing::Standing;
 use crate::peer::{
@@ -29,7 +30,7 @@ use crate::peer::{
 use crate::ring::NodeIndex;
 
 /// The link from one node to one peer.
-pub(super) struct MemoryLink {
+pub struct MemoryLink {
     network: InMemoryNetwork,
     local: NodeIndex,
     /// This node's own process; the link ends with it.
@@ -71,23 +72,6 @@ impl MemoryLink {
         Self { network, local, own, standing, options, queue, waiting: Notify::new(), closed: Notify::new() }
     }
 
-    pub(super) fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    pub(super) fn status(&self) -> LinkStatus {
-        let pulse = self.queue.lock().connection.as_ref().map(Connection::pulse);
-        self.standing.status(pulse, self.options.tick())
-    }
-
-    pub(super) fn exchange(&self, batch: RequestBatch) -> Exchange {
-        let (sender, receiver) = oneshot::channel();
-        match self.push(batch, Some(sender)) {
-            Ok(()) => Exchange::waiting(receiver),
-            Err((fault, batch)) => Exchange::unsent(fault, batch),
-        }
-    }
-
     fn push(
         &self,
         batch: RequestBatch,
@@ -102,17 +86,6 @@ impl MemoryLink {
         connection.push(queue.next_id, batch, sender);
         self.waiting.notify_one();
         Ok(())
-    }
-
-    /// Keeps the link up until `cancel`, or until this node's process is another one.
-    pub(super) async fn run(&self, cancel: CancellationToken) {
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => {}
-            () = self.carry() => {}
-            () = self.connect_again_and_again() => {}
-        }
-        self.close(&LinkFault::Lost("this node is shutting down".to_owned()));
     }
 
     async fn connect_again_and_again(&self) {
@@ -303,6 +276,36 @@ impl MemoryLink {
         if let Some(fault) = fault {
             self.close(&fault);
         }
+    }
+}
+
+impl PeerLink for MemoryLink {
+    fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    fn status(&self) -> LinkStatus {
+        let pulse = self.queue.lock().connection.as_ref().map(Connection::pulse);
+        self.standing.status(pulse, self.options.tick())
+    }
+
+    fn exchange(&self, batch: RequestBatch) -> Exchange {
+        let (sender, receiver) = oneshot::channel();
+        match self.push(batch, Some(sender)) {
+            Ok(()) => Exchange::waiting(receiver),
+            Err((fault, batch)) => Exchange::unsent(fault, batch),
+        }
+    }
+
+    /// Keeps the link up until `cancel`, or until this node's process is another one.
+    async fn run(&self, cancel: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            () = self.carry() => {}
+            () = self.connect_again_and_again() => {}
+        }
+        self.close(&LinkFault::Lost("this node is shutting down".to_owned()));
     }
 }
 

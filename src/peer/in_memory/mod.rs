@@ -15,22 +15,16 @@ mod way;
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
 pub use switchboard::{InMemoryNetwork, LinkFaults};
 
 use self::link::MemoryLink;
-use super::{Answers, Exchange, Health, LinkFault, LinkOptions, LinkState, LinkStatus, LocalNode, NodeCommunicator};
-use super::{RequestBatch, standing::Standing};
+use super::links::Links;
+use super::standing::Standing;
+use super::{LinkOptions, LocalNode};
 use crate::ring::NodeIndex;
-use crate::version::StartNumber;
 
 /// The communicator of one node in an [`InMemoryNetwork`].
-pub struct InMemoryCommunicator {
-    /// By node index; `None` for the node itself and for indices without a node.
-    links: Vec<Option<Arc<MemoryLink>>>,
-}
+pub type InMemoryCommunicator = Links<MemoryLink>;
 
 impl InMemoryCommunicator {
     /// Puts `node` onto `network` as node `local`, in place of an earlier process of that name, with links to `peers`.
@@ -44,54 +38,9 @@ impl InMemoryCommunicator {
         node: &Arc<dyn LocalNode>,
     ) -> Self {
         let own = network.join(local, Arc::clone(node));
-        let mut links = Vec::new();
-        for &peer in peers.iter().filter(|&&peer| peer != local) {
-            if links.len() <= peer.as_usize() {
-                links.resize(peer.as_usize() + 1, None);
-            }
+        Self::of(peers.iter().filter(|&&peer| peer != local).map(|&peer| {
             let standing = Standing::new(peer, format!("in-memory:{}", peer.0), Arc::clone(node));
-            let link = MemoryLink::new(network.clone(), (local, own), standing, options.clone());
-            links[peer.as_usize()] = Some(Arc::new(link));
-        }
-        Self { links }
-    }
-
-    /// Dials every peer, again and again, in tasks of `tracker` that end with `cancel` or with this node's crash. To be
-    /// called once.
-    pub fn start(&self, tracker: &TaskTracker, cancel: &CancellationToken) {
-        for link in self.links.iter().flatten() {
-            let (link, cancel) = (Arc::clone(link), cancel.clone());
-            tracker.spawn(async move { link.run(cancel).await });
-        }
-    }
-
-    fn find(&self, node: NodeIndex) -> Option<&MemoryLink> {
-        self.links.get(node.as_usize())?.as_deref()
-    }
-}
-
-impl NodeCommunicator for InMemoryCommunicator {
-    fn exchange(&self, to: NodeIndex, batch: RequestBatch) -> Exchange {
-        let Some(link) = self.find(to) else { return Exchange::unsent(LinkFault::Down, batch) };
-        if batch.is_empty() {
-            return Exchange::done(Answers::new(link.standing().process(), Vec::new(), None));
-        }
-        link.exchange(batch)
-    }
-
-    fn link(&self, to: NodeIndex) -> LinkState {
-        self.find(to).map_or(LinkState::Down, |link| link.standing().state())
-    }
-
-    fn health(&self, to: NodeIndex) -> Health {
-        self.find(to).map_or(Health::Down, |link| link.standing().health())
-    }
-
-    fn process(&self, to: NodeIndex) -> StartNumber {
-        self.find(to).map_or(StartNumber::default(), |link| link.standing().process())
-    }
-
-    fn status(&self, to: NodeIndex) -> Option<LinkStatus> {
-        self.find(to).map(MemoryLink::status)
+            MemoryLink::new(network.clone(), (local, own), standing, options.clone())
+        }))
     }
 }
