@@ -152,20 +152,13 @@ impl From<Mistake> for CommandError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Bench;
+    use super::super::testing::{Bench, hold};
     use super::super::{Flow, ask_cluster};
 
     const SYNTAX: &str = "-ERR syntax error\r\n";
     const NOT_AN_INTEGER: &str = "-ERR value is not an integer or out of range\r\n";
 
     // The answers were read off redis-server 7.0.15.
-
-    fn hold(cases: &[(&str, &str)]) {
-        let mut bench = Bench::single_node();
-        for (request, answer) in cases {
-            assert_eq!(bench.ask(request), *answer, "{request}");
-        }
-    }
 
     #[test]
     fn ranges_are_cut_out_and_kept_to_the_value() {

@@ -187,6 +187,14 @@ impl Bench {
     }
 }
 
+/// A node of its own, which holds nothing at first, answers each of these requests so.
+pub(super) fn hold(cases: &[(&str, &str)]) {
+    let mut bench = Bench::single_node();
+    for (request, answer) in cases {
+        assert_eq!(bench.ask(request), *answer, "{request}");
+    }
+}
+
 /// A request in its inline form.
 pub(super) fn request(line: &str) -> Requests {
     let mut input = BytesMut::from(format!("{line}\r\n").as_str());

@@ -85,20 +85,10 @@ impl Sample {
 mod tests {
     use super::*;
     use crate::ring::NodeIndex;
-    use crate::store::StoreOptions;
+    use crate::store::tests::roomy;
     use crate::version::{Hlc, StartNumber, Version};
 
     const NOW: UnixMs = UnixMs(1_000_000);
-
-    fn store() -> LocalKvStore {
-        LocalKvStore::new(StoreOptions {
-            nodes: 1,
-            replicated: false,
-            open_ttl_ms: 1000,
-            max_clock_drift_ms: 60_000,
-            open_bytes_max: 1 << 30,
-        })
-    }
 
     fn write(store: &LocalKvStore, key: &str, ttl_ms: Option<u64>) {
         let version = Version::new(Hlc(1), NodeIndex(0), StartNumber::new(1));
@@ -108,7 +98,7 @@ mod tests {
 
     #[test]
     fn few_keys_are_counted_exactly() {
-        let store = store();
+        let store = roomy(false);
         assert_eq!(store.expiries(NOW), Expiries::default());
         for number in 0..3_000 {
             write(&store, &format!("k{number}"), None);
@@ -127,7 +117,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "takes minutes there")]
     fn many_keys_are_estimated_within_a_tenth_wherever_they_are() {
         for key in [|number: u64| format!("k{number}"), |number: u64| format!("{{tag}}{number}")] {
-            let store = store();
+            let store = roomy(false);
             for number in 0..200_000 {
                 write(&store, &key(number), (number % 4 == 0).then_some(1_000));
             }

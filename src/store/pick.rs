@@ -41,7 +41,7 @@ mod tests {
 
     use super::*;
     use crate::ring::NodeIndex;
-    use crate::store::StoreOptions;
+    use crate::store::tests::roomy;
     use crate::version::{Hlc, StartNumber, Version};
 
     /// Numbers without a pattern: `SplitMix64` (Steele et al., 2014).
@@ -56,14 +56,7 @@ mod tests {
     fn keys_are_picked_evenly_and_only_live_ones() {
         let now = UnixMs(1_000_000);
         for count in [0_u64, 1, 50, 2_000] {
-            let options = StoreOptions {
-                nodes: 1,
-                replicated: true,
-                open_ttl_ms: 1000,
-                max_clock_drift_ms: 60_000,
-                open_bytes_max: 1 << 30,
-            };
-            let store = LocalKvStore::new(options);
+            let store = roomy(true);
             for number in 0..2 * count {
                 let (key, value) = (format!("{{tag}}{number}"), Some(b"v".as_slice()).filter(|_| number < count));
                 let version = Version::new(Hlc(1), NodeIndex(0), StartNumber::new(1));

@@ -194,20 +194,10 @@ mod tests {
 
     use super::*;
     use crate::ring::NodeIndex;
-    use crate::store::StoreOptions;
+    use crate::store::tests::roomy;
     use crate::version::{Hlc, StartNumber};
 
     const NOW: UnixMs = UnixMs(1_000_000);
-
-    fn store() -> LocalKvStore {
-        LocalKvStore::new(StoreOptions {
-            nodes: 1,
-            replicated: true,
-            open_ttl_ms: 1000,
-            max_clock_drift_ms: 60_000,
-            open_bytes_max: 1 << 30,
-        })
-    }
 
     fn write(store: &LocalKvStore, number: u32, hlc: u64, value: Option<&[u8]>) {
         let (key, version) = (key(number), Version::new(Hlc(hlc), NodeIndex(0), StartNumber::new(1)));
@@ -246,7 +236,7 @@ mod tests {
 
     #[test]
     fn pages_hold_what_was_asked_for_and_each_key_is_on_one_of_them() {
-        let store = store();
+        let store = roomy(true);
         (0..1000).for_each(|number| write(&store, number, 1, (number % 10 > 0).then_some(b"v".as_slice())));
         let pages = pages(&store, 100, || ());
         assert!(pages[..10].iter().all(|page| page.len() == 100) && pages.len() <= 11);
@@ -259,7 +249,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes there")]
     fn a_huge_slot_takes_few_pages_and_each_call_looks_at_a_part() {
-        let store = store();
+        let store = roomy(true);
         let count = 400_000;
         (0..count).for_each(|number| write(&store, number, 1, Some(b"v")));
         let first = store.scan(slot(), 0, 10, None, NOW);
@@ -274,7 +264,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes there")]
     fn keys_that_stay_are_found_while_others_come_and_the_table_grows() {
-        let store = store();
+        let store = roomy(true);
         (0..200_000).for_each(|number| write(&store, number, 1, Some(b"v")));
         let mut next = 200_000;
         let found: BTreeSet<Bytes> = pages(&store, 10, || {
@@ -291,7 +281,7 @@ mod tests {
 
     #[test]
     fn large_keys_end_a_page_early() {
-        let store = store();
+        let store = roomy(true);
         for number in 0..9 {
             let key = [key(number), vec![b'x'; 300_000]].concat();
             let version = Version::new(Hlc(1), NodeIndex(0), StartNumber::new(1));
@@ -302,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_was_scanned_counts_as_read() {
-        let store = store();
+        let store = roomy(true);
         write(&store, 1, 5, Some(b"v"));
         assert_eq!(store.scan(slot(), 0, 10, None, NOW).keys.len(), 1);
         let version = Version::new(Hlc(5), NodeIndex(0), StartNumber::new(1));

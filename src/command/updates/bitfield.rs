@@ -35,16 +35,9 @@ fn answer(work: &mut Work<'_>, number: Option<i64>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Bench;
+    use super::super::super::testing::{Bench, hold};
 
     // The answers were read off redis-server 7.0.15.
-
-    fn hold(cases: &[(&str, &str)]) {
-        let mut bench = Bench::single_node();
-        for (request, answer) in cases {
-            assert_eq!(bench.ask(request), *answer, "{request}");
-        }
-    }
 
     #[test]
     fn fields_are_read_written_and_counted_up() {

@@ -96,16 +96,9 @@ impl Operation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Bench;
+    use super::super::super::testing::hold;
 
     // The answers were read off redis-server 7.0.15.
-
-    fn hold(cases: &[(&str, &str)]) {
-        let mut bench = Bench::single_node();
-        for (request, answer) in cases {
-            assert_eq!(bench.ask(request), *answer, "{request}");
-        }
-    }
 
     #[test]
     fn a_bit_is_changed_and_the_value_grows_to_hold_it() {

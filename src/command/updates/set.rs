@@ -107,20 +107,13 @@ fn answer(work: &mut Work<'_>, held: Option<Held<'_>>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Bench;
+    use super::super::super::testing::hold;
 
     const NIL: &str = "$-1\r\n";
     const OK: &str = "+OK\r\n";
     const SYNTAX: &str = "-ERR syntax error\r\n";
 
     // The answers were read off redis-server 7.0.15; those of IFEQ are Valkey 8.1's.
-
-    fn hold(requests: &[(&str, &str)]) {
-        let mut bench = Bench::single_node();
-        for (request, answer) in requests {
-            assert_eq!(bench.ask(request), *answer, "{request}");
-        }
-    }
 
     #[test]
     fn set_writes_only_where_its_condition_is_met() {

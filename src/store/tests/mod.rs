@@ -27,6 +27,11 @@ const OPTIONS: StoreOptions = StoreOptions {
     open_bytes_max: 1 << 20,
 };
 
+/// The store of a node that is the only one, with room for whatever a test writes.
+pub(super) fn roomy(replicated: bool) -> LocalKvStore {
+    LocalKvStore::new(StoreOptions { nodes: 1, replicated, open_bytes_max: 1 << 30, ..OPTIONS })
+}
+
 /// A store with shorthands for a single slot.
 struct Bench {
     store: LocalKvStore,
