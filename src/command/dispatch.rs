@@ -115,20 +115,12 @@ pub(crate) fn dispatch(
     if !state.authenticated && connection::must_authenticate(server, state, spec) {
         return reject(&CommandError::AuthenticationRequired, Some(spec), server, request, turn);
     }
+    let mut context = Context { server, client, state, request, slot, from, now, turn };
     if !spec.plain || from > 0 || server.watch.monitors.any() {
         let dispatch = if spec.is_internal() { dispatch_peers } else { dispatch_closely };
-        return dispatch(spec, server, client, state, order, now, turn);
+        return dispatch(spec, &mut context);
     }
-    state.last_command = spec.name;
-    turn.meter.begin(spec);
-    let reply_at = turn.out.len();
-    let flow = match (Context { server, client, state, request, slot, from, now, turn }).run(spec) {
-        Ok(flow) => flow,
-        Err(error) => refuse(&error, turn),
-    };
-    if turn.out.get(reply_at) == Some(&b'-') {
-        fail(spec, server, turn, reply_at);
-    }
+    let flow = context.serve(spec, |context| context.run(spec));
     if !matches!(flow, Flow::Next) {
         account(&flow, None, turn);
     }
@@ -137,57 +129,27 @@ pub(crate) fn dispatch(
 
 /// As [`dispatch`], for a command of a peer: it is neither timed nor shown to monitors.
 #[inline(never)]
-fn dispatch_peers(
-    spec: &'static CommandSpec,
-    server: &Server,
-    client: &Arc<Client>,
-    state: &mut connection::State,
-    Order { request, slot, from }: Order<'_>,
-    now: UnixMs,
-    turn: &mut Turn,
-) -> Flow {
-    state.last_command = spec.name;
-    turn.meter.begin(spec);
-    let reply_at = turn.out.len();
-    let served = peering::dispatch(&mut Context { server, client, state, request, slot, from, now, turn }, spec);
-    let flow = served.unwrap_or_else(|error| refuse(&error, turn));
-    if turn.out.get(reply_at) == Some(&b'-') {
-        fail(spec, server, turn, reply_at);
-    }
-    flow
+fn dispatch_peers(spec: &'static CommandSpec, context: &mut Context<'_>) -> Flow {
+    context.serve(spec, |context| peering::dispatch(context, spec))
 }
 
 /// As [`dispatch`], for commands that may take long, go on from an earlier turn, or are watched by a monitor.
 #[inline(never)]
-fn dispatch_closely(
-    spec: &'static CommandSpec,
-    server: &Server,
-    client: &Arc<Client>,
-    state: &mut connection::State,
-    order: Order<'_>,
-    now: UnixMs,
-    turn: &mut Turn,
-) -> Flow {
-    let Order { request, slot, from } = order;
+fn dispatch_closely(spec: &'static CommandSpec, context: &mut Context<'_>) -> Flow {
+    let Context { server, client, request, from, .. } = *context;
     if spec.is_laborious() && request.frame_len() > REQUEST_BYTES_MAX {
-        return reject(&CommandError::TooLong(spec.name), Some(spec), server, request, turn);
+        return reject(&CommandError::TooLong(spec.name), Some(spec), server, request, context.turn);
     }
     let is_watched = server.watch.monitors.any();
-    if is_watched && let Err(error) = monitor::allows(state, spec) {
-        return reject(&error, Some(spec), server, request, turn);
+    if is_watched && let Err(error) = monitor::allows(context.state, spec) {
+        return reject(&error, Some(spec), server, request, context.turn);
     }
-    state.last_command = spec.name;
-    turn.meter.begin(spec);
     let began = Instant::now();
-    let reply_at = turn.out.len();
-    let served = Context { server, client, state, request, slot, from, now, turn }.run(spec);
-    let flow = match served {
-        Ok(Flow::Next) if spec.is_laborious() => Flow::Pause,
-        served => served.unwrap_or_else(|error| refuse(&error, turn)),
-    };
-    if turn.out.get(reply_at) == Some(&b'-') {
-        fail(spec, server, turn, reply_at);
-    }
+    let flow = context.serve(spec, |context| match context.run(spec)? {
+        Flow::Next if spec.is_laborious() => Ok(Flow::Pause),
+        flow => Ok(flow),
+    });
+    let turn = &mut *context.turn;
     if is_watched && from == 0 && flow != Flow::Barrier {
         monitor::show(server, client, spec, request);
     }
@@ -262,6 +224,26 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Serves it by `serve`, and counts it if its reply is an error.
+    #[inline]
+    fn serve(
+        &mut self,
+        spec: &'static CommandSpec,
+        serve: impl FnOnce(&mut Self) -> Result<Flow, CommandError>,
+    ) -> Flow {
+        self.state.last_command = spec.name;
+        self.turn.meter.begin(spec);
+        let reply_at = self.turn.out.len();
+        let flow = match serve(self) {
+            Ok(flow) => flow,
+            Err(error) => refuse(&error, self.turn),
+        };
+        if self.turn.out.get(reply_at) == Some(&b'-') {
+            fail(spec, self.server, self.turn, reply_at);
+        }
+        flow
+    }
+
     /// Compiled apart, so that what is around it fits into the session's loop.
     #[inline(never)]
     fn run(&mut self, spec: &'static CommandSpec) -> Result<Flow, CommandError> {
