@@ -11,7 +11,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "support/checker.rs"]
+#[path = "support/checker/mod.rs"]
 mod checker;
 #[path = "simulation/clients.rs"]
 mod clients;
