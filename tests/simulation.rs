@@ -18,6 +18,8 @@ mod clients;
 #[cfg(feature = "mutations")]
 #[path = "simulation/mutations.rs"]
 mod mutations;
+#[path = "simulation/plan.rs"]
+mod plan;
 #[path = "simulation/runner.rs"]
 mod runner;
 mod support;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ringkv::peer::LinkFaults;
 
+use crate::plan::skew_ms;
 use crate::support::chance::Chance;
 use crate::support::cluster::{self, TestCluster, index};
-use crate::theme::skew_ms;
 use crate::world::World;
 
 /// Something that goes wrong, or well again.

@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 
 use crate::checker::{self, Violation};
 use crate::clients::Client;
+use crate::plan::Plan;
 use crate::support::chance::Chance;
 use crate::support::cluster::{Setup, TestCluster, index};
 use crate::support::equality;
 use crate::support::history::{Action, Call, Fate, History, NOBODY};
-use crate::theme::Plan;
 use crate::troubles::Troubles;
 
 /// One cluster, its clients and its fate.
