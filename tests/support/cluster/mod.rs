@@ -3,183 +3,39 @@
 //! Only the sessions are missing: a test asks a node's coordinator as the commands do. All waits are in tokio's paused
 //! time, so a minute of the cluster takes milliseconds, and nothing depends on the speed of the machine.
 
+mod reply;
+mod setup;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ringkv::codec::Protocol;
 use ringkv::command::parse_update;
-use ringkv::config::{ClusterConfig, NodeConfig};
-use ringkv::coordinator::{
-    ConsistentHashingKvStore, Operation, OperationKind, Outcome, QuorumError, UpdateOrder, run_updates,
-};
+use ringkv::config::ClusterConfig;
+use ringkv::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, QuorumError, UpdateOrder, run_updates};
 use ringkv::peer::{
     InMemoryCommunicator, InMemoryNetwork, LinkOptions, LinkState, LocalNode, NodeCommunicator, PeerReply, PeerRequest,
 };
 use ringkv::replica::{HintStatus, Replica, anti_entropy, hints, janitor, sync};
-use ringkv::ring::{NodeId, NodeIndex, Slot};
+use ringkv::ring::{NodeIndex, Slot};
 use ringkv::time::{UnixMs, WallClock};
 use ringkv::version::Version;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use reply::Reply;
+pub(crate) use setup::Setup;
+
 /// What all clocks show when a test begins, before their skew.
 const EPOCH_MS: i64 = 1_700_000_000_000;
+
 /// No test waits longer for what must come.
 const PATIENCE: Duration = Duration::from_mins(2);
+
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-
-/// How a cluster is to be built.
-#[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) config: ClusterConfig,
-    pub(crate) seed: u64,
-    /// Bytes of hints that each node keeps for each other.
-    pub(crate) hint_bytes_max: usize,
-    /// How far each node's clock is off, in milliseconds.
-    pub(crate) skews_ms: Vec<i64>,
-    /// How often replicas compare; never if none.
-    pub(crate) anti_entropy: Option<Duration>,
-}
-
-impl Setup {
-    /// `nodes` nodes with N, W and R, clocks that agree, and 200 ms for a request.
-    pub(crate) fn new(nodes: u16, (n, w, r): (u16, u16, u16)) -> Self {
-        let name = |index: u16| format!("node-{}", index + 1);
-        let node = |index| NodeConfig { id: NodeId::from(name(index).as_str()), addr: name(index), announce: None };
-        let config = ClusterConfig {
-            replication_factor: n,
-            write_quorum: w,
-            read_quorum: r,
-            virtual_nodes: 16,
-            request_timeout_ms: 200,
-            sync_timeout_ms: 0,
-            read_repair_chance: 0.0,
-            nodes: (0..nodes).map(node).collect(),
-            ..ClusterConfig::single_node()
-        };
-        let anti_entropy = Some(Duration::from_secs(1));
-        let skews_ms = vec![0; usize::from(nodes)];
-        Self { config, seed: 1, hint_bytes_max: 1 << 20, skews_ms, anti_entropy }
-    }
-
-    pub(crate) fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    pub(crate) fn hint_bytes_max(mut self, bytes: usize) -> Self {
-        self.hint_bytes_max = bytes;
-        self
-    }
-
-    /// Nobody compares: what a test is about must not be mended by it.
-    pub(crate) fn without_anti_entropy(mut self) -> Self {
-        self.anti_entropy = None;
-        self
-    }
-
-    pub(crate) fn skews_ms(mut self, skews_ms: &[i64]) -> Self {
-        self.skews_ms = skews_ms.to_vec();
-        self
-    }
-
-    pub(crate) fn with(mut self, change: impl FnOnce(&mut ClusterConfig)) -> Self {
-        change(&mut self.config);
-        self
-    }
-
-    /// The cluster with no node started.
-    pub(crate) fn build(self) -> Arc<TestCluster> {
-        let nodes = self.config.nodes.iter().map(|_| None).collect();
-        Arc::new(TestCluster {
-            network: InMemoryNetwork::new(self.seed),
-            config: self.config,
-            hint_bytes_max: self.hint_bytes_max,
-            origin: Instant::now(),
-            skews_ms: Mutex::new(self.skews_ms),
-            anti_entropy: self.anti_entropy,
-            nodes: Mutex::new(nodes),
-        })
-    }
-
-    /// The cluster with all nodes linked and caught up.
-    pub(crate) async fn start(self) -> Arc<TestCluster> {
-        let cluster = self.build();
-        cluster.indices().for_each(|node| cluster.start(node));
-        cluster.until_whole().await;
-        cluster
-    }
-}
-
-/// What became of a request, as a client sees it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Reply {
-    Value(Option<String>),
-    /// Written; whether the key had a value before.
-    Done {
-        live: bool,
-    },
-    /// Refused beforehand: nothing was written.
-    NotWritten(String),
-    Reverted(String),
-    Indeterminate(String),
-    /// The read found too few replicas.
-    Unread(String),
-    /// The node that was asked died.
-    Died,
-}
-
-impl Reply {
-    pub(crate) fn value(text: &str) -> Self {
-        Self::Value(Some(text.to_owned()))
-    }
-
-    pub(crate) fn nil() -> Self {
-        Self::Value(None)
-    }
-
-    /// What a client reads after an update.
-    fn of_update(reply: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(reply).trim_end().to_owned();
-        match text.as_bytes() {
-            [b'-', ..] if text.contains("nothing was written") => Self::NotWritten(text),
-            [b'-', ..] if text.contains("reverted") => Self::Reverted(text),
-            [b'-', ..] => Self::Indeterminate(text),
-            b"$-1" => Self::Value(None),
-            [b'$', ..] => Self::Value(text.split_once("\r\n").map(|(_, value)| value.to_owned())),
-            _ => Self::Value(Some(text)),
-        }
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        matches!(self, Self::Done { .. })
-    }
-}
-
-impl From<Outcome> for Reply {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Read(found) => Self::Value(found.and_then(|found| found.value).map(|value| text(&value))),
-            Outcome::Written(before) => Self::Done { live: before.live },
-            Outcome::Failed(error) => error.into(),
-        }
-    }
-}
-
-impl From<QuorumError> for Reply {
-    fn from(error: QuorumError) -> Self {
-        let words = error.to_string();
-        match error {
-            QuorumError::TooFewForWrite { .. } => Self::NotWritten(words),
-            QuorumError::Reverted { .. } => Self::Reverted(words),
-            QuorumError::Indeterminate { .. } => Self::Indeterminate(words),
-            QuorumError::TooFewForRead { .. } | QuorumError::NotWrittenBack { .. } => Self::Unread(words),
-        }
-    }
-}
 
 /// One running process of a node.
 #[derive(Clone)]
@@ -307,7 +163,6 @@ impl TestCluster {
         self.single(node, write(key, None)).await
     }
 
-    /// FLUSHALL.
     /// Asks for updates of keys, which may be refused; each command is its words with single spaces.
     pub(crate) async fn update_all(&self, node: usize, commands: &[&str]) -> Vec<Reply> {
         let node = self.node(node);
@@ -322,6 +177,7 @@ impl TestCluster {
         self.update_all(node, &[command]).await.remove(0)
     }
 
+    /// FLUSHALL.
     pub(crate) async fn flush(&self, node: usize) -> Reply {
         let Some(TestNode { store, died }) = self.find(node) else { return Reply::Died };
         tokio::select! {
@@ -449,15 +305,15 @@ pub(crate) fn read(key: &str) -> Operation {
 }
 
 /// SET, or DEL without a value.
+pub(crate) fn write(key: &str, value: Option<&str>) -> Operation {
+    let kind = OperationKind::Write { value: value.map(bytes), expires_at: None };
+    Operation { slot: slot(key), key: bytes(key), kind }
+}
+
 /// An update in its words.
 pub(crate) fn update(command: &str) -> UpdateOrder {
     let words = command.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
     parse_update(words, Protocol::Resp2).expect("a test's updates are offered")
-}
-
-pub(crate) fn write(key: &str, value: Option<&str>) -> Operation {
-    let kind = OperationKind::Write { value: value.map(bytes), expires_at: None };
-    Operation { slot: slot(key), key: bytes(key), kind }
 }
 
 pub(crate) fn index(node: usize) -> NodeIndex {
