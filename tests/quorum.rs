@@ -25,6 +25,8 @@ mod restarts;
 #[path = "quorum/scans.rs"]
 mod scans;
 mod support;
+#[path = "quorum/tombstones.rs"]
+mod tombstones;
 #[path = "quorum/updates.rs"]
 mod updates;
 #[path = "quorum/waits.rs"]
