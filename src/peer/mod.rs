@@ -32,6 +32,7 @@
 //! One link per peer, so a value of 512 MB delays the small requests behind it, or has them refused as overloaded. A null, an array of keys or a number
 //! is not checked against the request that it answers; whoever asked does that.
 
+mod admission;
 mod backoff;
 mod clock_probe;
 mod digest;
@@ -61,14 +62,13 @@ mod words;
 
 use std::time::Duration;
 
+pub use admission::{IntroductionError, answer_introduction, check};
 pub use digest::{Certainty, Digest, DigestScope};
 pub use exchange::{Answers, Exchange, LinkFault, RequestBatch};
 pub use fresh_writes::FreshWrite;
 pub use health::Health;
 pub use in_memory::{InMemoryCommunicator, InMemoryNetwork, LinkFaults};
-pub use introduction::{
-    INTRODUCTION_COMMAND, Introduction, IntroductionError, PROTOCOL_VERSION, answer_introduction, check,
-};
+pub use introduction::{INTRODUCTION_COMMAND, Introduction, PROTOCOL_VERSION};
 pub use link::LinkOptions;
 pub use message::{ListedRecord, PeerRequest, ReadRecord};
 pub use reads::{Records, RecordsWriter, Shown};

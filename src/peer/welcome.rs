@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use super::introduction::{REFUSAL_CODE, malformed};
+use super::admission::REFUSAL_CODE;
+use super::introduction::malformed;
 use super::words::{bulk_number, bulk_version, parse_number, parse_start};
 use super::{CatchUp, IntroductionError};
 use crate::codec::{ReplyFrame, reply};
