@@ -7,9 +7,42 @@ use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Out
 use crate::ring::Slot;
 
 use super::connection::State;
-use super::dispatch::ClusterWide;
+use super::fields::{self, Field};
+use super::lcs::{self, LcsOptions};
+use super::moves::{self, Move};
+use super::scan::{self, Pattern, ScanOrder};
 use super::server::Server;
-use super::{fields, lcs, moves, scan};
+
+/// Commands that wait for more than the replicas of their keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ClusterWide {
+    /// DBSIZE.
+    CountKeys,
+    /// FLUSHALL, FLUSHDB.
+    FlushAll,
+    /// LCS.
+    Lcs {
+        /// Of what these keys hold.
+        keys: [Bytes; 2],
+        /// What is told of it.
+        options: LcsOptions,
+    },
+    /// BITFIELD and `BITFIELD_RO`, where another node has to be asked for several fields.
+    ReadFields {
+        /// Of this key.
+        key: Bytes,
+        /// These.
+        fields: Vec<Field>,
+    },
+    /// SCAN.
+    Scan(ScanOrder),
+    /// KEYS.
+    Keys(Pattern),
+    /// RANDOMKEY.
+    RandomKey,
+    /// RENAME, RENAMENX or COPY in several steps.
+    Move(Box<Move>),
+}
 
 /// Does what `request` asks of the whole cluster and appends the reply to `out`.
 pub(crate) async fn ask_cluster(server: &Server, state: &State, request: ClusterWide, out: &mut Vec<u8>) {

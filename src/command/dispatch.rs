@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use redis_protocol::resp3::types::BytesFrame;
 
 use crate::codec::{Request, reply};
@@ -13,11 +12,7 @@ use crate::time::UnixMs;
 use super::client::Client;
 use super::errors::{CommandError, REQUEST_BYTES_MAX};
 use super::expiry::Unit;
-use super::fields::Field;
-use super::lcs::LcsOptions;
-use super::moves::Move;
 use super::reading::{Reading, TimeUnit};
-use super::scan::{Pattern, ScanOrder};
 use super::server::Server;
 use super::spec::{CommandId, CommandSpec};
 use super::turn::Turn;
@@ -27,6 +22,8 @@ use super::{
     acl, clients, cluster, connection, info, latency, lcs, modes, monitor, part, peering, reconfigure, scan, settings,
     slowlog, table, wait,
 };
+
+pub(super) use super::cluster_wide::ClusterWide;
 
 /// What the session does after a command was dispatched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,37 +49,6 @@ impl Flow {
     pub(super) fn wait_for(wanted: ClusterWide) -> Self {
         Self::Await(Box::new(wanted))
     }
-}
-
-/// Commands that wait for more than the replicas of their keys.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum ClusterWide {
-    /// DBSIZE.
-    CountKeys,
-    /// FLUSHALL, FLUSHDB.
-    FlushAll,
-    /// LCS.
-    Lcs {
-        /// Of what these keys hold.
-        keys: [Bytes; 2],
-        /// What is told of it.
-        options: LcsOptions,
-    },
-    /// BITFIELD and `BITFIELD_RO`, where another node has to be asked for several fields.
-    ReadFields {
-        /// Of this key.
-        key: Bytes,
-        /// These.
-        fields: Vec<Field>,
-    },
-    /// SCAN.
-    Scan(ScanOrder),
-    /// KEYS.
-    Keys(Pattern),
-    /// RANDOMKEY.
-    RandomKey,
-    /// RENAME, RENAMENX or COPY in several steps.
-    Move(Box<Move>),
 }
 
 /// What a client has asked for.

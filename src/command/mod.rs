@@ -68,8 +68,8 @@ pub use turn::{LargeValue, Turn};
 pub use updates::parse_update;
 pub use watch::{SlowLog, Watch};
 
-pub(crate) use cluster_wide::ask_cluster;
-pub(crate) use dispatch::{ClusterWide, Flow, Order, dispatch};
+pub(crate) use cluster_wide::{ClusterWide, ask_cluster};
+pub(crate) use dispatch::{Flow, Order, dispatch};
 pub(crate) use monitor::stop as stop_monitoring;
 pub(crate) use slowlog::log_if_slow;
 pub(crate) use wait::{WaitOrder, wait};
