@@ -1,7 +1,7 @@
 //! What a coordinator's next mark will close, in the order of its versions.
 //!
 //! A slot closes what is decided whenever it is written to, but by then the memory to be freed has left the cache, and
-//! a busy node has many slots. So each open write is noted here as well, and a mark closes exactly what it has passed,
+//! a busy node has many slots. So each open write is noted here as well, and a mark closes exactly what it has passed, many
 //! at once: the freed memory is still warm and the next records go there.
 
 use std::collections::VecDeque;
@@ -39,10 +39,13 @@ impl Closing {
         }
     }
 
-    /// Forgets the writes of `node` that its mark has passed, and lets `visit` see their slots, many at a time.
+    /// Forgets the writes of `node` that its mark has passed, and lets `visit` see their slots, many at a time. As long as
+    /// they are few they wait for the next mark: memory is waited for once for all that are visited together.
     pub(super) fn passed(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, visit: impl FnMut(&[Slot])) {
-        if let Some(queue) = self.queues.get(node.as_usize()) {
-            drain(queue, |note| (note.start, note.hlc) < (start, lowest_open), visit);
+        let Some(queue) = self.queues.get(node.as_usize()) else { return };
+        let is_due = |note: &Note| (note.start, note.hlc) < (start, lowest_open);
+        if queue.lock().get(VISITED_MIN - 1).is_some_and(is_due) {
+            drain(queue, is_due, visit);
         }
     }
 
@@ -51,6 +54,9 @@ impl Closing {
         self.queues.iter().for_each(|queue| drain(queue, |note| note.arrived_at <= deadline, |_| {}));
     }
 }
+
+/// So many slots are worth a visit.
+const VISITED_MIN: usize = 32;
 
 /// How many notes are taken out under one lock.
 const DRAINED_MAX: usize = 64;
@@ -98,25 +104,35 @@ mod tests {
     fn a_mark_visits_exactly_what_it_has_passed() {
         let closing = Closing::new(1);
         (0..1000_u16).for_each(|hlc| closing.push(version(1, u64::from(hlc)), slot(hlc), UnixMs(5)));
-        assert_eq!(passed(&closing, 1, 3), [0, 1, 2]);
-        assert_eq!(passed(&closing, 1, 3), [0; 0]);
-        assert_eq!(passed(&closing, 1, 1000).len(), 997);
+        assert_eq!(passed(&closing, 1, 40), (0..40).collect::<Vec<_>>());
+        assert_eq!(passed(&closing, 1, 40), [0; 0]);
+        assert_eq!(passed(&closing, 1, 1000).len(), 960);
+    }
+
+    #[test]
+    fn what_is_not_worth_a_visit_waits_for_a_later_mark() {
+        let closing = Closing::new(1);
+        (0..40_u16).for_each(|hlc| closing.push(version(1, u64::from(hlc)), slot(hlc), UnixMs(5)));
+        let few = u64::try_from(VISITED_MIN).unwrap() - 1;
+        assert_eq!(passed(&closing, 1, few), [0; 0]);
+        assert_eq!(passed(&closing, 1, few + 1).len(), VISITED_MIN);
+        assert_eq!(passed(&closing, 1, 40), [0; 0]);
     }
 
     #[test]
     fn a_newer_run_passes_all_of_the_older_ones() {
         let closing = Closing::new(1);
-        closing.push(version(1, 900), slot(1), UnixMs(5));
-        closing.push(version(2, 10), slot(2), UnixMs(5));
-        assert_eq!(passed(&closing, 2, 5), [1]);
+        (0..50_u16).for_each(|hlc| closing.push(version(1, 900 + u64::from(hlc)), slot(hlc), UnixMs(5)));
+        closing.push(version(2, 10), slot(50), UnixMs(5));
+        assert_eq!(passed(&closing, 2, 5), (0..50).collect::<Vec<_>>());
     }
 
     #[test]
     fn what_nobody_marks_is_forgotten_in_time() {
         let closing = Closing::new(1);
-        closing.push(version(1, 1), slot(1), UnixMs(5));
-        closing.push(version(1, 2), slot(2), UnixMs(6));
+        closing.push(version(1, 1), slot(99), UnixMs(5));
+        (0..40_u16).for_each(|hlc| closing.push(version(1, 2 + u64::from(hlc)), slot(hlc), UnixMs(6)));
         closing.forget_until(UnixMs(5));
-        assert_eq!(passed(&closing, 1, 9), [2]);
+        assert_eq!(passed(&closing, 1, 99), (0..40).collect::<Vec<_>>());
     }
 }
