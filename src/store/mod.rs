@@ -98,6 +98,11 @@ const _: () =
     assert!(size_of::<SlotCell>() == 64, "a slot that takes two cache lines costs every request one more miss");
 
 impl SlotCell {
+    /// Where it is, to be fetched.
+    fn line(&self) -> *const u8 {
+        std::ptr::from_ref(self).cast()
+    }
+
     fn lock(&self) -> MutexGuard<'_, SlotTable> {
         self.0.lock()
     }

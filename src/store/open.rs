@@ -89,9 +89,9 @@ impl OpenList {
         true
     }
 
-    /// The entry that is closed first.
-    pub(super) fn oldest(&self) -> Option<&Entry> {
-        self.entries.front()
+    /// What lies below the entry that is closed first.
+    pub(super) fn covered_first(&self) -> Option<&Record> {
+        self.entries.front()?.below.as_ref()
     }
 
     /// Where the entry of a version is. Searched from the newest on, where the sought one nearly always is.

@@ -237,9 +237,9 @@ impl Pending {
         self.0.as_deref().map(|lists| std::ptr::from_ref(lists).cast())
     }
 
-    /// The open list.
-    pub(super) fn open(&self) -> Option<&OpenList> {
-        self.0.as_deref().map(|lists| &lists.open)
+    /// The record that is freed when the next entry is closed, if one is.
+    pub(super) fn covered_first(&self) -> Option<&Record> {
+        self.0.as_ref()?.open.covered_first()
     }
 
     pub(super) fn bytes(&self) -> usize {
