@@ -17,6 +17,7 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
 use super::buffers;
+use super::lone::note_long_turn;
 use super::stall::Stall;
 use super::unsent::Unsent;
 use crate::command::LiveSettings;
@@ -139,6 +140,7 @@ impl Connection {
                     if let Some(stall) = &mut stall {
                         stall.taken(Instant::now());
                     }
+                    note_long_turn();
                     tokio::task::yield_now().await;
                     continue;
                 }

@@ -6,7 +6,8 @@
 //! then receive one after the other and answer one after the other, which the kernel's part of the work gains from as well.
 //!
 //! It pays where a request is served here from memory. One that is passed on waits for another node anyway, and what goes to
-//! that node in one message is what sessions launch together.
+//! that node in one message is what sessions launch together. Nor does it pay while a neighbour has long turns, all of which it
+//! would wait for, nor with several worker threads: a task that is ready has tokio wake a thread that has nothing to do.
 //!
 //! [`LocalKvStore::warm`]: crate::store::LocalKvStore::warm
 
@@ -22,10 +23,21 @@ use crate::command::spec::Flags;
 /// So many sessions of a process wait in this way at most: each holds a buffer of its own meanwhile.
 static ROOM: Room = Room::of(64);
 
+/// So many requests do not wait after somebody has had a long turn: more will follow, and to wait for two of them is more than
+/// what it saves.
+const HURRIED_REQUESTS: usize = 256;
+
+/// Notes that a session has had a long turn.
+pub(super) fn note_long_turn() {
+    ROOM.hurry();
+}
+
 /// Room for so many to wait.
 struct Room {
     places: usize,
     taken: AtomicUsize,
+    /// How many requests are not to wait.
+    hurried: AtomicUsize,
 }
 
 /// One of the places, until dropped.
@@ -33,13 +45,23 @@ struct Place<'a>(&'a Room);
 
 impl Room {
     const fn of(places: usize) -> Self {
-        Self { places, taken: AtomicUsize::new(0) }
+        Self { places, taken: AtomicUsize::new(0), hurried: AtomicUsize::new(0) }
     }
 
-    /// `None` if there is no room for one more.
+    /// `None` if there is no room for one more, or no time.
     fn enter(&self) -> Option<Place<'_>> {
+        let hurried = self.hurried.load(Ordering::Relaxed);
+        if hurried > 0 {
+            // Others may count at the same time; it is about the order of magnitude.
+            self.hurried.store(hurried - 1, Ordering::Relaxed);
+            return None;
+        }
         let place = Place(self);
         (self.taken.fetch_add(1, Ordering::Relaxed) < self.places).then_some(place)
+    }
+
+    fn hurry(&self) {
+        self.hurried.store(HURRIED_REQUESTS, Ordering::Relaxed);
     }
 }
 
@@ -69,15 +91,17 @@ impl Session<'_> {
             store.reads_alone(self.state.quorum, slot)
                 && (!last.flags.contains(Flags::WRITE) || store.writes_alone(slot))
         };
-        self.state.peer.is_none()
+        self.server.settings.worker_threads == 1
+            && self.state.peer.is_none()
+            && self.state.authenticated
             && last.plain
             && last.keys.is_some()
             && self.requests.current().is_some_and(|(_, slot)| may_serve(slot))
     }
 }
 
-/// Goes to the end of the queue of tasks that are ready. Unlike `yield_now` it asks for no look at the sockets, which costs
-/// a system call where nobody else is ready.
+/// Goes to the end of the queue of the worker's tasks that are ready. Unlike `yield_now` it asks for no look at the sockets,
+/// which costs a system call where nobody else is ready.
 async fn let_others_go_first() {
     let mut has_waited = false;
     poll_fn(|context| {
@@ -106,6 +130,14 @@ mod tests {
         assert!(room.enter().is_some());
         drop(places);
         assert_eq!(room.taken.into_inner(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_soon_after_a_long_turn() {
+        let room = Room::of(1);
+        room.hurry();
+        assert!((0..HURRIED_REQUESTS).all(|_| room.enter().is_none()));
+        assert!(room.enter().is_some());
     }
 
     #[tokio::test]

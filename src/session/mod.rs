@@ -130,6 +130,7 @@ impl<'a> Session<'a> {
             }
             if count >= LONG_TURN_BYTES {
                 // More may be there already, and the runtime would let this session go on with it for long.
+                lone::note_long_turn();
                 tokio::task::yield_now().await;
             }
         }
@@ -187,7 +188,10 @@ impl<'a> Session<'a> {
             match end {
                 TurnEnd::Drained | TurnEnd::Close => return Ok(end),
                 // Long work of one client lets the others have their turn in between.
-                TurnEnd::Busy | TurnEnd::Await(_) | TurnEnd::Wait(_) => tokio::task::yield_now().await,
+                TurnEnd::Busy | TurnEnd::Await(_) | TurnEnd::Wait(_) => {
+                    lone::note_long_turn();
+                    tokio::task::yield_now().await;
+                }
                 TurnEnd::Paused => tokio::select! {
                     () = self.server.pause.over(&self.server.store.replica.wall) => {}
                     () = killed.cancelled() => return Ok(TurnEnd::Close),
@@ -204,11 +208,17 @@ impl<'a> Session<'a> {
 
     /// Dispatches what has arrived, waits for what that launched, and sends the replies.
     async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
+        let mut began = Instant::now();
         let store = &self.server.store.replica.store;
         if self.requests.refill(self.connection.input(), store) == 1 && self.is_likely_served_here() {
             self.warm_lone().await;
+            if killed.is_cancelled() {
+                return Ok(TurnEnd::Close);
+            }
+            // That others were served meanwhile is nothing that this command took.
+            began = Instant::now();
         }
-        let (began, now) = (Instant::now(), self.server.store.replica.wall.now());
+        let now = self.server.store.replica.wall.now();
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn(now);
         if self.turn.has_launched() {
