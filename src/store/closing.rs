@@ -1,8 +1,9 @@
 //! What a coordinator's next mark will close, in the order of its versions.
 //!
-//! A slot closes what is decided whenever it is written to, but by then the memory to be freed has left the cache, and
-//! a busy node has many slots. So each open write is noted here as well, and a mark closes exactly what it has passed, many
-//! at once: the freed memory is still warm and the next records go there.
+//! A slot closes what is decided whenever it is written to, but a busy node has many slots, and by then the memory to be
+//! freed has left the cache. So each open write is noted here as well, and a mark closes exactly what it has passed, many at
+//! a time: what they need is fetched together, and the next records go where the freed ones were. Whether a record that is
+//! passed is closed makes no difference to anybody but the memory that it takes.
 
 use std::collections::VecDeque;
 
@@ -40,11 +41,17 @@ impl Closing {
     }
 
     /// Forgets the writes of `node` that its mark has passed, and lets `visit` see their slots, many at a time. As long as
-    /// they are few they wait for the next mark: memory is waited for once for all that are visited together.
-    pub(super) fn passed(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, visit: impl FnMut(&[Slot])) {
+    /// they are fewer than `at_least` they wait for a later mark.
+    pub(super) fn passed(
+        &self,
+        node: NodeIndex,
+        (start, lowest_open): (StartNumber, Hlc),
+        at_least: usize,
+        visit: impl FnMut(&[Slot]),
+    ) {
         let Some(queue) = self.queues.get(node.as_usize()) else { return };
         let is_due = |note: &Note| (note.start, note.hlc) < (start, lowest_open);
-        if queue.lock().get(VISITED_MIN - 1).is_some_and(is_due) {
+        if queue.lock().get(at_least.saturating_sub(1)).is_some_and(is_due) {
             drain(queue, is_due, visit);
         }
     }
@@ -55,8 +62,8 @@ impl Closing {
     }
 }
 
-/// So many slots are worth a visit.
-const VISITED_MIN: usize = 32;
+/// So many writes are worth a visit to their slots, for memory is waited for once for all of them.
+pub(super) const VISITED_MIN: usize = 32;
 
 /// How many notes are taken out under one lock.
 const DRAINED_MAX: usize = 64;
@@ -71,7 +78,9 @@ fn drain(queue: &Mutex<VecDeque<Note>>, is_due: impl Fn(&Note) -> bool, mut visi
             queue.shrink_to(super::open::SHRINK_ABOVE);
         }
         drop(queue);
-        visit(&slots);
+        if !slots.is_empty() {
+            visit(&slots);
+        }
         if due < DRAINED_MAX {
             return;
         }
@@ -94,7 +103,7 @@ mod tests {
 
     fn passed(closing: &Closing, start: u64, lowest_open: u64) -> Vec<u16> {
         let mut slots = Vec::new();
-        closing.passed(NODE, StartNumber::new(start), Hlc(lowest_open), |passed| {
+        closing.passed(NODE, (StartNumber::new(start), Hlc(lowest_open)), VISITED_MIN, |passed| {
             slots.extend(passed.iter().map(|slot| slot.number()));
         });
         slots
@@ -117,6 +126,10 @@ mod tests {
         assert_eq!(passed(&closing, 1, few), [0; 0]);
         assert_eq!(passed(&closing, 1, few + 1).len(), VISITED_MIN);
         assert_eq!(passed(&closing, 1, 40), [0; 0]);
+
+        let mut rest = 0;
+        closing.passed(NODE, (StartNumber::new(1), Hlc(40)), 1, |passed| rest += passed.len());
+        assert_eq!(rest, 40 - VISITED_MIN, "unless memory is short");
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub struct StoreCounts {
     pub tombstones: usize,
     /// Records, the ones covered by open newer ones included.
     pub records: usize,
-    /// Versions that may still be taken back, or that were copied before their coordinator declared them decided.
+    /// Versions that may still be taken back, or that were copied before their coordinator declared them decided; and some that
+    /// are decided since less than a second.
     pub open_records: usize,
     /// Versions that are refused.
     pub void_marks: usize,

@@ -63,7 +63,7 @@ pub use slot_table::Debris;
 pub use tombstones::{Dropped, Useless};
 pub use warm::WARM_KEYS_MAX;
 
-use closing::Closing;
+use closing::{Closing, VISITED_MIN};
 use copy::Origin;
 use decide::{Context, Decider};
 use dirty::DirtySlots;
@@ -71,6 +71,9 @@ use flush::Flushes;
 use promise::Promises;
 use record::Content;
 use slot_table::{HashedKey, SlotTable};
+
+/// What is passed is freed at once if what is open takes this part of the memory that it may take.
+const SHORT_OF_ROOM: usize = 8;
 
 /// How a store is to behave.
 #[derive(Clone, Copy, Debug)]
@@ -266,13 +269,15 @@ impl LocalKvStore {
     /// Takes note that `node`, in its run `start`, has decided all its versions below `lowest_open`, and that its
     /// earlier runs are over. Older marks change nothing.
     ///
-    /// What that closes is closed at once: its memory is still in the cache, and the next records go where the freed
-    /// ones were.
+    /// What that closes is freed now, unless it is too little to be worth it and memory is not short: then a later mark, the slot's
+    /// next write or the sweep does it.
     pub fn advance_watermark(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, now: UnixMs) {
         let start = if is_on(Mutation::NoStartNumber) { StartNumber::default() } else { start };
         self.decider.watermarks.advance(node, start, lowest_open);
         let context = self.context(now);
-        self.closing.passed(node, start, lowest_open, |slots| {
+        let is_short = self.open_bytes.load(Ordering::Relaxed) > self.open_bytes_max / SHORT_OF_ROOM;
+        let at_least = if is_short { 1 } else { VISITED_MIN };
+        self.closing.passed(node, (start, lowest_open), at_least, |slots| {
             self.warm_pending(slots);
             let close = |slot: &Slot| self.slots[slot.as_usize()].lock().pending.close_and_hand_on(&context);
             self.open_bytes.fetch_sub(slots.iter().map(close).sum(), Ordering::Relaxed);

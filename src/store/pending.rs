@@ -30,7 +30,7 @@ impl Lists {
     }
 }
 
-/// How many spare lists a thread keeps: more than a busy node has slots with open records at a time.
+/// How many spare lists a thread keeps: what the marks of a busy moment free and its writes need again. They take 5 KB each at most.
 const SPARES_MAX: usize = 1024;
 
 thread_local! {

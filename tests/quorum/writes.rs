@@ -159,7 +159,7 @@ async fn the_last_write_of_a_pipeline_wins_on_every_replica() {
     }
 }
 
-/// Open records cost memory beside the decided ones: once traffic ends the watermark must close all of them, on
+/// Open records cost memory beside the decided ones: once traffic ends the watermark and the sweep must close all of them, on
 /// the coordinator's own store too, long before they would be closed for their age.
 #[tokio::test(start_paused = true)]
 async fn no_record_stays_open_once_traffic_has_ended() {

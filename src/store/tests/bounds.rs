@@ -29,6 +29,32 @@ fn a_write_closes_what_a_watermark_has_passed() {
     assert!(bench.store.counts().open_records <= 12);
 }
 
+/// Writes two versions of a key to each of so many slots, has all of them decided, and tells what is left of that.
+fn left_behind_a_mark(slots: u64, open_bytes_max: usize) -> (usize, usize) {
+    let store = LocalKvStore::new(StoreOptions { open_bytes_max, ..OPTIONS });
+    for (slot, hlc) in Slot::all().zip((1..=2 * slots).step_by(2)) {
+        for version in [v(hlc), v(hlc + 1)] {
+            let _ = store.write(slot, b"key", Some(b"value"), None, version, NOW);
+        }
+    }
+    store.advance_watermark(NodeIndex(0), StartNumber::new(START), Hlc(2 * slots + 1), NOW);
+    (store.counts().open_records, store.open_bytes())
+}
+
+#[test]
+fn a_mark_frees_what_it_has_passed_in_all_slots() {
+    for slots in [16, 100, 1000] {
+        assert_eq!(left_behind_a_mark(slots, 1 << 30), (0, 0), "{slots} slots");
+    }
+}
+
+#[test]
+fn a_mark_leaves_what_is_too_little_unless_memory_is_short() {
+    let (records, bytes) = left_behind_a_mark(10, 1 << 30);
+    assert_eq!(records, 20);
+    assert_eq!(left_behind_a_mark(10, 7 * bytes), (0, 0));
+}
+
 #[test]
 fn the_memory_bound_closes_the_oldest_of_the_slot_in_hand() {
     // Closed early, a version can no longer be taken back, but nothing is lost.
