@@ -17,7 +17,7 @@ pub struct StoreCounts {
     /// Records, the ones covered by open newer ones included.
     pub records: usize,
     /// Versions that may still be taken back, or that were copied before their coordinator declared them decided; and some that
-    /// are decided since less than a second.
+    /// were decided less than a second ago.
     pub open_records: usize,
     /// Versions that are refused.
     pub void_marks: usize,
