@@ -12,6 +12,9 @@ use crate::version::Version;
 /// About what a message to a peer takes beside key and value.
 const MESSAGE_BYTES: usize = 80;
 
+/// A letter about fewer operations than this is short: with that many, the letter itself costs little of what they cost.
+const SHORT_LETTER_ITEMS: usize = 32;
+
 /// The longest value that shares its request with others: a longer one is to be seen to arrive.
 const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
 /// A request takes no more records, or keys to read, once they have so many bytes.
@@ -104,6 +107,11 @@ impl Outbox {
         self.close(position);
         self.letters[position].batch.push(request);
         self.letters[position].items.push(item);
+    }
+
+    /// Whether something leaves for this node anyway, about a few operations.
+    pub(super) fn has_short_letter(&self, to: NodeIndex) -> bool {
+        self.letters.iter().any(|letter| letter.to == to && letter.items.len() < SHORT_LETTER_ITEMS)
     }
 
     /// Asks a node for what it shows of `key`, in one request with others.

@@ -263,6 +263,10 @@ impl PeerLink for Link {
         self.standing.status(pulse, self.options.tick())
     }
 
+    fn is_gathering(&self) -> bool {
+        self.pipeline.lock().as_ref().is_some_and(Pipeline::is_gathering)
+    }
+
     /// Queues a batch for the next write.
     fn exchange(&self, batch: RequestBatch) -> Exchange {
         if self.standing.state() == LinkState::Down {

@@ -10,6 +10,10 @@ use super::{Answers, Exchange, Health, LinkFault, LinkState, LinkStatus, NodeCom
 use crate::ring::NodeIndex;
 use crate::version::StartNumber;
 
+/// With so many bytes a message is long enough: to spread the answers over nodes is worth more than to save another message. A peer
+/// that has stopped reading draws no more than that to itself.
+pub(super) const GATHERED_BYTES_MAX: usize = 4 << 10;
+
 /// The link to one peer.
 pub trait PeerLink: Send + Sync + 'static {
     /// What is known of it.
@@ -17,6 +21,9 @@ pub trait PeerLink: Send + Sync + 'static {
 
     /// The same, for INFO.
     fn status(&self) -> LinkStatus;
+
+    /// Whether something is queued that has not left, and it is less than [`GATHERED_BYTES_MAX`].
+    fn is_gathering(&self) -> bool;
 
     /// Queues a batch, which is not empty.
     fn exchange(&self, batch: RequestBatch) -> Exchange;
@@ -74,6 +81,10 @@ impl<L: PeerLink> NodeCommunicator for Links<L> {
 
     fn health(&self, to: NodeIndex) -> Health {
         self.find(to).map_or(Health::Down, |link| link.standing().health())
+    }
+
+    fn is_gathering(&self, to: NodeIndex) -> bool {
+        self.find(to).is_some_and(L::is_gathering)
     }
 
     fn process(&self, to: NodeIndex) -> StartNumber {

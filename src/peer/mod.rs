@@ -179,6 +179,12 @@ pub trait NodeCommunicator: Send + Sync + 'static {
         }
     }
 
+    /// Whether a message to `to` is about to leave, with room for a small request. False of one that does not tell.
+    fn is_gathering(&self, to: NodeIndex) -> bool {
+        let _ = to;
+        false
+    }
+
     /// The start number of the process that the link is up to; 0 when it is down.
     fn process(&self, to: NodeIndex) -> StartNumber;
 

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use super::health::{IDLE_TICKS, PATIENCE_TICKS, Pulse, Signs, TICKS_PER_TIMEOUT};
+use super::links::GATHERED_BYTES_MAX;
 use super::outgoing::{Kept, Outgoing};
 use super::{Answers, Health, LinkFault, LinkState, PeerReply, RequestBatch};
 use crate::version::StartNumber;
@@ -141,6 +142,11 @@ impl Pipeline {
     /// what waits is bounded by `queue_bytes_max` and one batch.
     pub(super) fn has_room(&self, queue_bytes_max: usize) -> bool {
         self.unwritten < queue_bytes_max && self.requests < REQUESTS_MAX
+    }
+
+    /// Whether something waits for the writer, and what is not written is little.
+    pub(super) fn is_gathering(&self) -> bool {
+        !self.queued.is_empty() && self.unwritten < GATHERED_BYTES_MAX
     }
 
     /// Queues a batch. True if the writer must be woken.

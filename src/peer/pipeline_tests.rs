@@ -291,3 +291,21 @@ fn what_is_missed_is_reported_when_nobody_waits_for_it() {
     assert_eq!((answers.missed.as_ref().map(|missed| missed.len()), answers.replies.len()), (Some(20), 0));
     assert_eq!(answers.fault, Some(LinkFault::TimedOut));
 }
+
+#[test]
+fn a_message_gathers_until_the_writer_takes_it_or_it_is_long() {
+    let mut bench = Bench::new();
+    assert!(!bench.pipeline.is_gathering(), "nothing leaves");
+    let _first = bench.push(1, 100);
+    assert!(bench.pipeline.is_gathering());
+    let _second = bench.push(1, GATHERED_BYTES_MAX);
+    assert!(!bench.pipeline.is_gathering(), "it is long");
+
+    bench.take();
+    let _third = bench.push(1, 100);
+    assert!(!bench.pipeline.is_gathering(), "the socket takes nothing");
+    bench.write(bench.writing.remaining());
+    assert!(bench.pipeline.is_gathering(), "the third leaves next");
+    bench.write_out();
+    assert!(!bench.pipeline.is_gathering(), "it has left");
+}

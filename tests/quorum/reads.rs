@@ -17,6 +17,32 @@ async fn a_node_without_a_copy_serves_a_key_like_any_other() {
     assert_eq!(cluster.get(4, &key).await, Reply::nil());
 }
 
+/// Each of four nodes has a copy of three keys of four, so two of them have all.
+#[tokio::test(start_paused = true)]
+async fn reads_that_leave_together_go_to_few_nodes() {
+    let cluster = Setup::new(5, (3, 2, 1)).start().await;
+    let keys = [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]].map(|replicas| cluster.key_on(&replicas));
+    for key in &keys {
+        assert!(cluster.set(4, key, key).await.is_done());
+    }
+    cluster.pass(1_000).await;
+    let store = cluster.node(4).store;
+    let now = store.replica.wall.now();
+    let in_one = vec![keys.iter().map(|key| read(key)).collect::<Vec<_>>()];
+    let apart = keys.iter().map(|key| vec![read(key)]).collect();
+    for batches in [in_one, apart] {
+        let launched: Vec<_> = batches.into_iter().map(|batch| store.launch(batch, now)).collect();
+
+        let asked = (0..4).map(|peer| store.peers.status(index(peer)).unwrap().requests_in_flight);
+        assert_eq!(asked.filter(|requests| *requests > 0).count(), 2);
+        let mut found = Vec::new();
+        for launched in launched {
+            found.extend(launched.settle().await.into_iter().map(Reply::from));
+        }
+        assert_eq!(found, keys.each_ref().map(|key| Reply::value(key)));
+    }
+}
+
 /// Node 2 misses a write, then a delete. The answer of a delete through it is that of the cluster all the same.
 #[tokio::test(start_paused = true)]
 async fn deletes_count_truly_although_one_replica_missed_what_came_before() {

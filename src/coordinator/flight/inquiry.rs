@@ -9,6 +9,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Flight;
+use super::choice::{Places, asking_order, joined};
 use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::journey::{Journey, Passenger};
 use crate::coordinator::mail::{About, Letters, next_answers};
@@ -19,9 +20,6 @@ use crate::peer::{Answers, Health, LinkFault, PeerReply, ReadRecord};
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
 use crate::version::StartNumber;
-
-/// Replicas by their places in the preference list, a bit each; with more of them all reads are decided one by one.
-type Places = u64;
 
 /// What is known of one read as long as it is plain.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -205,8 +203,13 @@ impl ConsistentHashingKvStore {
             sighting.is_decided = sighting.judge(quorum, found.as_ref()) == Sight::Decided;
             sighting.take(here, found);
         }
-        for (place, &node) in replicas.iter().enumerate() {
-            if sighting.is_decided || sighting.asked() >= u32::from(quorum.read) && !sighting.is_exhaustive {
+        if sighting.is_decided {
+            return Some(sighting);
+        }
+        let joined = joined(replicas, |node| outbox.has_short_letter(node) || self.peers.is_gathering(node));
+        for place in asking_order(replicas.len(), joined) {
+            let node = replicas[place];
+            if sighting.asked() >= u32::from(quorum.read) && !sighting.is_exhaustive {
                 return Some(sighting);
             }
             let may_ask = match sighting.is_exhaustive {
@@ -236,7 +239,7 @@ impl ConsistentHashingKvStore {
 }
 
 impl Sighting {
-    /// Whether all replicas of a key have their places.
+    /// Whether all replicas of a key have their places; with more of them all reads are decided one by one.
     pub(super) fn has_room(quorum: Quorum) -> bool {
         u32::from(quorum.replicas) <= Places::BITS
     }

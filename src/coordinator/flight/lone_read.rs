@@ -7,6 +7,7 @@
 use smallvec::smallvec;
 
 use super::Flight;
+use super::choice::{asking_order, joined};
 use super::inquiry::{Sighting, passenger, place_of};
 use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::mail::{About, Letters, Mail};
@@ -45,8 +46,9 @@ impl<'a> LoneRead<'a> {
             return None;
         }
         let replicas = coordinator.replica.ring.preference_list(slot).as_slice();
-        let quick = replicas.iter().position(|&node| coordinator.is_quick(node, slot));
-        let (place, operation) = (quick?, operations.pop()?);
+        let mut places = asking_order(replicas.len(), joined(replicas, |node| coordinator.peers.is_gathering(node)));
+        let (place, operation) =
+            (places.find(|&place| coordinator.is_quick(replicas[place], slot))?, operations.pop()?);
         coordinator.note_forwarded(slot);
         let mut batch = RequestBatch::with_capacity(REQUEST_BYTES + operation.key.len());
         batch.push_with(|out| PeerRequest::Read { key: &operation.key }.encode(out));

@@ -4,6 +4,7 @@
 //! pipeline of 64 commands costs each peer about one read and one write. This file only carries: it hands messages
 //! over, gives answers to the state machine of the operation that they belong to, and does what that says next.
 
+mod choice;
 mod inquiry;
 mod lone_read;
 mod reads;

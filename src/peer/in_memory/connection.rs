@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::switchboard::Incarnation;
 use crate::peer::health::{IDLE_TICKS, PATIENCE_TICKS, Pulse, Signs};
+use crate::peer::links::GATHERED_BYTES_MAX;
 use crate::peer::standing::Standing;
 use crate::peer::{Answers, Health, LinkFault, LinkState, PeerReply, RequestBatch};
 use crate::version::StartNumber;
@@ -79,6 +80,11 @@ impl Connection {
 
     pub(super) fn has_room(&self, queue_bytes_max: usize) -> bool {
         self.bytes < queue_bytes_max
+    }
+
+    /// Whether something was not sent yet, and it is little.
+    pub(super) fn is_gathering(&self) -> bool {
+        !self.outbox.is_empty() && self.bytes < GATHERED_BYTES_MAX
     }
 
     /// Queues a batch as exchange `id`, which is larger than every earlier one.

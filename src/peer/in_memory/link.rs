@@ -289,6 +289,10 @@ impl PeerLink for MemoryLink {
         self.standing.status(pulse, self.options.tick())
     }
 
+    fn is_gathering(&self) -> bool {
+        self.queue.lock().connection.as_ref().is_some_and(Connection::is_gathering)
+    }
+
     fn exchange(&self, batch: RequestBatch) -> Exchange {
         let (sender, receiver) = oneshot::channel();
         match self.push(batch, Some(sender)) {

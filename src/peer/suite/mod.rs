@@ -3,6 +3,7 @@
 //! Node `a` dials node `b`. A harness knows how `b` is run, killed and stopped in its world; the claims below know
 //! nothing but the seam.
 
+mod hanging;
 mod memory;
 mod node;
 mod tcp;
@@ -14,10 +15,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::node::{A, B, TestNode, echo, echoes, write};
-use super::{
-    Answers, Health, LinkFault, LinkOptions, LinkState, NodeCommunicator, PeerReply, PeerRequest, RequestBatch,
+use self::hanging::{
+    a_hung_peer_costs_one_timeout_in_all, a_hung_peer_is_noticed_without_requests,
+    a_hung_peer_is_suspect_before_it_is_down, a_peer_that_goes_on_is_linked_again,
+    a_peer_that_never_welcomes_us_stays_down,
 };
+use self::node::{A, B, TestNode, echo, echoes, write};
+use super::{Answers, LinkFault, LinkOptions, LinkState, NodeCommunicator, PeerReply, PeerRequest, RequestBatch};
 use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
@@ -138,6 +142,7 @@ claims! {
     a_restarted_peer_is_another_process
     a_full_queue_refuses_without_sending
     status_counts_what_is_in_flight
+    what_is_queued_gathers_until_it_leaves
     cancelling_ends_all_tasks_and_waits
 }
 
@@ -250,27 +255,6 @@ async fn the_node_learns_of_the_peer_before_the_link_is_up<H: Harness>() {
     assert!((hour_ms - 60_000..=hour_ms).contains(&status.clock_offset_ms), "{status:?}");
 }
 
-/// Nobody asks it anything but the link itself.
-async fn a_hung_peer_is_suspect_before_it_is_down<H: Harness>() {
-    let (harness, _peer) = H::linked(IMPATIENT).await;
-    let status = || harness.communicator().status(B).unwrap();
-    assert_eq!((harness.communicator().health(B), status().health), (Health::Alive, Health::Alive));
-    harness.set_peer_frozen(true);
-    let begun = Instant::now();
-
-    eventually("it is suspect", || harness.communicator().health(B) == Health::Suspect).await;
-    assert_eq!((status().health, status().state), (Health::Suspect, LinkState::Up));
-    assert!(status().asked_ago >= Some(IMPATIENT / 4), "{:?}", status());
-    harness.until_down().await;
-
-    assert!(begun.elapsed() <= 2 * IMPATIENT + H::SLACK, "{:?}", begun.elapsed());
-    assert_eq!((harness.communicator().health(B), status().health), (Health::Down, Health::Down));
-    assert!(status().heard_ago >= Some(IMPATIENT / 2), "{:?}", status());
-    harness.set_peer_frozen(false);
-    eventually("it is alive", || harness.communicator().health(B) == Health::Alive).await;
-    assert_eq!(status().asked_ago, None);
-}
-
 async fn the_clock_is_measured_again_while_the_link_is_up<H: Harness>() {
     let (harness, _peer) = H::linked(PATIENT).await;
     let measured = || harness.parts().local.clocks_measured();
@@ -278,53 +262,6 @@ async fn the_clock_is_measured_again_while_the_link_is_up<H: Harness>() {
     let begun = Instant::now();
     eventually("it is measured twice more", || measured() >= 3).await;
     assert!(begun.elapsed() >= Duration::from_millis(1900), "no more than once a second: {:?}", begun.elapsed());
-}
-
-async fn a_hung_peer_costs_one_timeout_in_all<H: Harness>() {
-    let (harness, _peer) = H::linked(IMPATIENT).await;
-    harness.set_peer_frozen(true);
-    let begun = Instant::now();
-    let exchanges: Vec<_> = (0..10).map(|_| harness.communicator().exchange(B, batch(&[echo(b"k")]))).collect();
-
-    for exchange in exchanges {
-        let fault = exchange.await.fault;
-        assert_eq!(fault, Some(LinkFault::TimedOut));
-    }
-    assert!(begun.elapsed() <= IMPATIENT + H::SLACK, "{:?}", begun.elapsed());
-    assert_eq!(harness.ask(&[echo(b"k")]).await.fault, Some(LinkFault::Down));
-    assert_eq!(harness.communicator().link(B), LinkState::Down);
-}
-
-async fn a_hung_peer_is_noticed_without_requests<H: Harness>() {
-    let (harness, _peer) = H::linked(IMPATIENT).await;
-    harness.set_peer_frozen(true);
-    let begun = Instant::now();
-    harness.until_down().await;
-    assert!(begun.elapsed() <= 2 * IMPATIENT + H::SLACK, "{:?}", begun.elapsed());
-}
-
-async fn a_peer_that_never_welcomes_us_stays_down<H: Harness>() {
-    let harness = H::new(options(IMPATIENT));
-    harness.start_peer(&TestNode::new("b", 1)).await;
-    harness.set_peer_frozen(true);
-    let silent = || harness.communicator().status(B).is_some_and(|status| status.last_error.contains("no welcome"));
-    eventually("the introduction is not answered", silent).await;
-    assert_eq!(harness.ask(&[echo(b"k")]).await.fault, Some(LinkFault::Down));
-}
-
-async fn a_peer_that_goes_on_is_linked_again<H: Harness>() {
-    let (harness, peer) = H::linked(IMPATIENT).await;
-    harness.set_peer_frozen(true);
-    let late = harness.ask(&[write(b"late", b"v")]).await;
-    assert_eq!(late.fault, Some(LinkFault::TimedOut));
-
-    harness.set_peer_frozen(false);
-    harness.until_up().await;
-    let answers = harness.ask(&[echo(b"k")]).await;
-
-    // The answer to the late write was not taken for this one's.
-    assert_eq!((answers.replies, answers.fault), (echoes(&[b"k".to_vec()]), None));
-    eventually("the late write arrives", || peer.written() == ["late"]).await;
 }
 
 async fn a_batch_that_nobody_waits_for_is_reported_as_missed<H: Harness>() {
@@ -432,6 +369,14 @@ async fn status_counts_what_is_in_flight<H: Harness>() {
     assert!(in_flight() >= Some(2));
     exchange.await;
     eventually("nothing is in flight", || in_flight() == Some(0)).await;
+}
+
+async fn what_is_queued_gathers_until_it_leaves<H: Harness>() {
+    let (harness, _peer) = H::linked(PATIENT).await;
+    let exchange = harness.communicator().exchange(B, batch(&[echo(b"k")]));
+    assert!(harness.communicator().is_gathering(B));
+    exchange.await;
+    eventually("it has left", || !harness.communicator().is_gathering(B)).await;
 }
 
 async fn cancelling_ends_all_tasks_and_waits<H: Harness>() {
