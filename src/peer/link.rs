@@ -34,6 +34,8 @@ use crate::codec::DecodeLimits;
 use crate::ring::NodeIndex;
 use crate::time::WallClock;
 
+/// So often the sockets are looked at before a message leaves that still grows.
+const GATHERING_ROUNDS_MAX: usize = 3;
 /// So many batches of a broken link are ended before others have their turn.
 const HANDED_OVER_AT_ONCE: usize = 64;
 
@@ -159,13 +161,13 @@ impl Link {
         fault
     }
 
-    /// Writes what waits, all of it in one go. The one yield lets other sessions that are ready add their batches.
+    /// Writes what waits, all of it in one go.
     async fn write_batches(&self, mut socket: WriteHalf<'_>) -> LinkFault {
         let mut writing = Outgoing::default();
         let mut marker = Marker::default();
         loop {
             self.waiting.notified().await;
-            tokio::task::yield_now().await;
+            self.gather().await;
             self.take(&mut marker, &mut writing);
             while writing.has_remaining() {
                 match socket.write_buf(&mut writing).await {
@@ -175,6 +177,23 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Lets the sessions that are ready add their batches, and those that become ready meanwhile, as long as some do: a message
+    /// costs both ends much more than a batch in it. A lone batch waits for no more than one look at the sockets.
+    async fn gather(&self) {
+        let mut batches = self.batches_waiting();
+        for _ in 0..GATHERING_ROUNDS_MAX {
+            tokio::task::yield_now().await;
+            let before = std::mem::replace(&mut batches, self.batches_waiting());
+            if batches == before || !self.is_gathering() {
+                return;
+            }
+        }
+    }
+
+    fn batches_waiting(&self) -> usize {
+        self.pipeline.lock().as_ref().map_or(0, Pipeline::batches_waiting)
     }
 
     fn take(&self, marker: &mut Marker, writing: &mut Outgoing) {

@@ -149,6 +149,11 @@ impl Pipeline {
         !self.queued.is_empty() && self.unwritten < GATHERED_BYTES_MAX
     }
 
+    /// Batches that the writer has not taken.
+    pub(super) fn batches_waiting(&self) -> usize {
+        self.queued.len()
+    }
+
     /// Queues a batch. True if the writer must be woken.
     pub(super) fn push(&mut self, batch: RequestBatch, waiter: (oneshot::Sender<Answers>, Vec<PeerReply>)) -> bool {
         let (sender, replies) = waiter;
