@@ -208,16 +208,15 @@ impl<'a> Session<'a> {
 
     /// Dispatches what has arrived, waits for what that launched, and sends the replies.
     async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
-        let mut began = Instant::now();
         let store = &self.server.store.replica.store;
         if self.requests.refill(self.connection.input(), store) == 1 && self.is_likely_served_here() {
             self.warm_lone().await;
             if killed.is_cancelled() {
                 return Ok(TurnEnd::Close);
             }
-            // That others were served meanwhile is nothing that this command took.
-            began = Instant::now();
         }
+        // That others were served meanwhile is nothing that this turn took.
+        let began = Instant::now();
         let now = self.server.store.replica.wall.now();
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn(now);
