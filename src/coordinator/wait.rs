@@ -36,9 +36,10 @@ impl ConsistentHashingKvStore {
     /// How many other replicas hold what was written to `written`, waiting until there are at least `wanted` or until
     /// `deadline`. Slots that are found on all their replicas are forgotten.
     ///
-    /// Without any write: as many as could hold one. If none is wanted: as many as are found at one look.
+    /// Without any write: as many as could hold one. If none is wanted: as many as are found at one look. Else the most that were
+    /// found at any: what a replica holds it keeps, and the last look may be cut short.
     pub async fn wait(&self, written: &mut WrittenSlots, wanted: u64, deadline: Option<Instant>) -> u16 {
-        let mut pause = PAUSE_FIRST;
+        let (mut pause, mut others) = (PAUSE_FIRST, 0);
         loop {
             let nodes = self.caught_up_nodes(&[]);
             let held = if written.is_empty() {
@@ -46,7 +47,8 @@ impl ConsistentHashingKvStore {
             } else {
                 self.count_holders(written, &nodes, wanted, deadline).await
             };
-            let (others, next) = (held.saturating_sub(1), Instant::now() + pause);
+            others = others.max(held.saturating_sub(1));
+            let next = Instant::now() + pause;
             if u64::from(others) >= wanted {
                 return others;
             }

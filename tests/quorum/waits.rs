@@ -81,6 +81,22 @@ async fn a_replica_behind_a_cut_link_does_not_count_until_it_has_everything() {
     assert_eq!((cluster.value_at(2, "a").as_deref(), cluster.value_at(2, "before")), (Some("v"), None));
 }
 
+/// The replicas are asked again and again; when time is up they are being asked once more.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_cut_short_takes_nothing_back() {
+    let cluster = three().start().await;
+    let mut connection = Connection::new(&cluster, 0);
+    cluster.isolate(2);
+    cluster.until_missed(2).await;
+    connection.set("k", "v").await;
+    for (from, to) in [(0, 1), (1, 0)] {
+        cluster.network.set_delay(index(from), index(to), Duration::from_millis(20));
+    }
+    for timeout_ms in 60..160 {
+        assert_eq!(connection.wait(2, timeout_ms).await.0, 1, "within {timeout_ms} ms");
+    }
+}
+
 /// The link is whole again, yet nothing brings node 2 what it missed.
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_is_back_but_lacks_a_write_does_not_count() {
