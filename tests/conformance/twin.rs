@@ -8,34 +8,29 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use super::frame::Wire;
-use crate::harness::{PATIENCE, free_ports, poll};
-
-/// How often it is started on another port when another process took the one that was free.
-const PORT_ATTEMPTS: usize = 10;
+use crate::harness::{PATIENCE, Ports, poll};
 
 /// A redis-server as it is without a configuration, but for its address and that it leaves no files. Killed when dropped.
 pub(crate) struct Twin {
     pub(crate) port: u16,
     child: Child,
     directory: TempDir,
+    _reserved: Ports,
 }
 
 impl Twin {
     /// Starts one on a free port and waits until it answers.
     pub(crate) fn start() -> Self {
-        for _ in 0..PORT_ATTEMPTS {
-            let mut twin = Self::spawn();
-            if poll("redis-server answers", PATIENCE, || twin.state()) {
-                twin.assert_is_7();
-                return twin;
-            }
-        }
-        panic!("redis-server did not start in {PORT_ATTEMPTS} attempts");
+        let mut twin = Self::spawn();
+        poll("redis-server answers", PATIENCE, || twin.serves().then_some(()));
+        twin.assert_is_7();
+        twin
     }
 
     fn spawn() -> Self {
         let directory = tempfile::tempdir().expect("a directory for temporary files");
-        let port = free_ports(1)[0];
+        let reserved = Ports::reserve(1);
+        let port = reserved.numbers[0];
         let log = File::create(directory.path().join("log")).expect("the directory is ours");
         let child = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
@@ -46,7 +41,7 @@ impl Twin {
             .stderr(Stdio::null())
             .spawn();
         match child {
-            Ok(child) => Self { port, child, directory },
+            Ok(child) => Self { port, child, directory, _reserved: reserved },
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 panic!(
                     "redis-server is not on the PATH, and ringkv is held against one: install it (on Debian: apt-get install redis-server)"
@@ -60,15 +55,12 @@ impl Twin {
         self.directory.path().join("log")
     }
 
-    /// Whether it serves, once that is known: it does not if it has ended.
-    fn state(&mut self) -> Option<bool> {
+    fn serves(&mut self) -> bool {
         if let Some(status) = self.child.try_wait().expect("it is our child") {
-            let log = fs::read_to_string(self.log()).unwrap_or_default();
-            assert!(log.contains("Address already in use"), "redis-server ended with {status}:\n{log}");
-            return Some(false);
+            panic!("redis-server ended with {status}:\n{}", fs::read_to_string(self.log()).unwrap_or_default());
         }
-        let mut wire = Wire::connect(self.port, 2).ok()?;
-        (wire.ask(&["PING"]).ok()?.bytes == b"+PONG\r\n").then_some(true)
+        let ping = Wire::connect(self.port, 2).and_then(|mut wire| wire.ask(&["PING"]));
+        ping.is_ok_and(|answer| answer.bytes == b"+PONG\r\n")
     }
 
     fn assert_is_7(&self) {

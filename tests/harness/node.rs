@@ -2,17 +2,19 @@
 
 use std::cell::Cell;
 use std::fs::{self, OpenOptions};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Links, PATIENCE, RawClient, command, poll};
+use super::{Links, PATIENCE, Ports, RawClient, command, poll};
 
-/// How often a cluster is tried on other ports when another process took one of them.
-const PORT_ATTEMPTS: usize = 10;
+/// How long nodes give each other for an answer: so long that on a busy machine nobody is taken for one that hangs. A node that
+/// comes back waits as long until it counts.
+const REQUEST_TIMEOUT_MS: u64 = 2000;
+/// What Linux tells times of processes in.
+const MILLIS_PER_TICK: u64 = 10;
 /// Lines of each node's log that a failing test shows.
 const LOG_LINES_SHOWN: usize = 40;
 
@@ -41,7 +43,7 @@ impl Layout {
             replication_factor,
             write_quorum: replication_factor / 2 + 1,
             read_quorum: 1,
-            request_timeout_ms: 1000,
+            request_timeout_ms: REQUEST_TIMEOUT_MS,
             settings: String::new(),
             server: String::new(),
             has_wires: false,
@@ -70,12 +72,6 @@ impl Layout {
         }
         text
     }
-}
-
-/// Ports of this machine that nothing listens on. Another process may take one before a node does.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
 }
 
 /// What a process may be told.
@@ -169,15 +165,31 @@ impl Node {
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kilobytes") * 1024
     }
 
+    /// How long processors have worked for it, however many others they worked for meanwhile.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux tells of processes");
+        // The name, in brackets, may hold spaces. After it `utime` and `stime` are the 12th and 13th field.
+        let fields = stat.rsplit(')').next().expect("a name").split_whitespace();
+        let ticks = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number of ticks")).sum::<u64>();
+        Duration::from_millis(ticks * MILLIS_PER_TICK)
+    }
+
     /// Sends a signal to it.
     pub(crate) fn signal(&self, signal: Signal) {
         assert!(!self.is_gone.get(), "{} has ended", self.id);
         let status = Command::new("kill").args([signal.name(), &self.child.id().to_string()]).status();
         assert!(status.expect("there is a kill command").success());
         if matches!(signal, Signal::Stop) {
-            // It may answer a little longer.
-            poll("the node to stand still", PATIENCE, || self.status().contains("State:\tT").then_some(()));
+            // It may answer a little longer, each of its threads.
+            poll("the node to stand still", PATIENCE, || self.stands_still().then_some(()));
         }
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux tells of threads");
+        let mut states = threads.map(|thread| fs::read_to_string(thread.expect("a thread").path().join("status")));
+        // A thread that ends meanwhile has no state.
+        states.all(|state| state.is_ok_and(|state| state.contains("State:\tT")))
     }
 
     /// What the system says of it.
@@ -219,34 +231,30 @@ pub(crate) struct Cluster {
     /// The wires between the nodes, if the layout has any.
     pub(crate) links: Option<Links>,
     nodes: Vec<Option<Node>>,
-    /// Removed last.
+    /// Given back last, as is the directory.
+    _reserved: Ports,
     _directory: TempDir,
 }
 
 impl Cluster {
     /// Starts all nodes and waits until each counts and sees all others.
     pub(crate) fn start(layout: &Layout) -> Self {
-        for _ in 0..PORT_ATTEMPTS {
-            let mut cluster = Self::configure(layout.clone());
-            for index in 0..layout.nodes {
-                cluster.spawn(index);
-            }
-            if cluster.comes_up() {
-                return cluster;
-            }
-        }
-        panic!("another process took a port in each of {PORT_ATTEMPTS} attempts");
+        let mut cluster = Self::configure(layout.clone());
+        (0..layout.nodes).for_each(|index| cluster.spawn(index));
+        cluster.wait_until_up();
+        cluster
     }
 
     /// A configuration, with no node started.
     pub(crate) fn configure(layout: Layout) -> Self {
         let directory = tempfile::tempdir().expect("a directory for temporary files");
         let config = directory.path().join("cluster.toml");
-        let ports = free_ports(layout.nodes);
+        let reserved = Ports::reserve(layout.nodes);
+        let ports = reserved.numbers.clone();
         fs::write(&config, layout.text(&ports)).expect("the directory is ours");
         let nodes = ports.iter().map(|_| None).collect();
         let links = layout.has_wires.then(|| Links::between(&ports));
-        let cluster = Self { layout, config, ports, links, nodes, _directory: directory };
+        let cluster = Self { layout, config, ports, links, nodes, _reserved: reserved, _directory: directory };
         for (index, links) in cluster.links.iter().flat_map(|links| (0..cluster.ports.len()).map(move |i| (i, links))) {
             let text = cluster.layout.text_with_wires(&cluster.ports, &links.ports_for(index));
             fs::write(cluster.config_of(index), text).expect("the directory is ours");
@@ -304,22 +312,15 @@ impl Cluster {
         holds("slots_syncing:0".to_owned()) && holds(format!("peers_up:{peers}")) && states == peers
     }
 
-    /// False if a node lost the race for its port.
-    fn comes_up(&mut self) -> bool {
+    fn wait_until_up(&mut self) {
         let others = self.layout.nodes - 1;
         poll("a cluster that is up", PATIENCE, || {
             for node in self.nodes.iter_mut().flatten() {
                 if let Some(status) = node.exit() {
-                    assert!(
-                        node.log().contains("cannot listen on"),
-                        "{} ended with {status}:\n{}",
-                        node.id,
-                        node.log()
-                    );
-                    return Some(false);
+                    panic!("{} ended with {status}:\n{}", node.id, node.log());
                 }
             }
-            (0..self.layout.nodes).all(|index| self.is_ready(index, others)).then_some(true)
-        })
+            (0..self.layout.nodes).all(|index| self.is_ready(index, others)).then_some(())
+        });
     }
 }
