@@ -17,9 +17,11 @@ const LENGTH_MAX: u64 = 14;
 /// What a command may look like; letters in capitals that stand alone are drawn.
 ///
 /// `K` is a key, `T` one of some keys in one slot, `V` a value, `I` an integer, `F` a number with a fraction, `O` an offset, `B` a bit,
-/// `Y` the type of a bit field, `S` seconds from now on, `A` a point in time in seconds, `M` one in milliseconds.
+/// `Y` the type of a bit field, `S` seconds from now on, `D` a time from now on in either unit, `A` a point in time in seconds, `M` one
+/// in milliseconds.
 ///
-/// Conditions on times to live are asked of points in time alone: of times from now on, the clock decides which is later.
+/// Conditions on times to live are asked of points in time alone: of times from now on, the clock decides which is later. Nor does
+/// anything expire while a sequence is played, for the clock would decide which server is asked before and which after that.
 const COMMANDS: &[&str] = &[
     "SET K V",
     "SET K V NX",
@@ -32,19 +34,19 @@ const COMMANDS: &[&str] = &[
     "SET K V EXAT A",
     "SET K V PXAT M NX",
     "SET K V XX KEEPTTL GET",
-    "SET K V EX I",
+    "SET K V EX D",
     "SET K I",
     "SET K F",
     "SETNX K V",
     "SETEX K S V",
-    "PSETEX K I V",
+    "PSETEX K D V",
     "GETSET K V",
     "GETDEL K",
     "GETEX K",
     "GETEX K PERSIST",
     "GETEX K EX S",
     "GETEX K PXAT M",
-    "GETEX K EX I",
+    "GETEX K EX D",
     "GET K",
     "GET K",
     "MGET K K T",
@@ -99,7 +101,7 @@ const COMMANDS: &[&str] = &[
     "EXPIRE K S",
     "EXPIRE K S NX",
     "EXPIRE K S XX",
-    "EXPIRE K I",
+    "EXPIRE K D",
     "EXPIREAT K A",
     "EXPIREAT K A GT",
     "EXPIREAT K A LT",
@@ -158,6 +160,18 @@ const OFFSETS: &[&str] = &["0", "1", "3", "7", "8", "13", "40", "-1"];
 const BITS: &[&str] = &["0", "1", "0", "1", "0", "1", "2"];
 const TYPES: &[&str] = &["u1", "u4", "i5", "u8", "i8", "u16", "i16", "u63", "i64", "u64"];
 const SECONDS: &[&str] = &["100", "1000", "10000", "0", "-1"];
+const DURATIONS: &[&str] = &[
+    "0",
+    "-1",
+    "100000",
+    "1000000",
+    "-100",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "x",
+    "1.0",
+];
 const POINTS: &[&str] = &["9999999990", "9999999995", "9999999999", "1"];
 const POINTS_MS: &[&str] = &["9999999990000", "9999999995500", "9999999999999", "1"];
 
@@ -203,6 +217,7 @@ fn drawn<'a>(word: &'a str, chance: &mut Chance) -> &'a str {
         "B" => chance.pick(BITS),
         "Y" => chance.pick(TYPES),
         "S" => chance.pick(SECONDS),
+        "D" => chance.pick(DURATIONS),
         "A" => chance.pick(POINTS),
         "M" => chance.pick(POINTS_MS),
         other => other,
