@@ -21,6 +21,8 @@ const POOL: usize = 50;
 const PIPELINE: usize = 10_000;
 const INCREMENTS: usize = 20;
 const LARGE: usize = 10 << 20;
+/// How long a client waits for its replies, be it those of a pipeline in which each read waits for the write before it.
+const REPLIES_WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// Three nodes at which reads show what was written last at any other: R + W > N.
 fn three() -> Cluster {
@@ -41,18 +43,22 @@ fn client_of_resp3(port: u16) -> Client {
 
 fn cluster_client(cluster: &Cluster) -> ClusterClient {
     let urls = cluster.ports.iter().map(|&port| url(port, ""));
-    ClusterClient::builder(urls).connection_timeout(Duration::from_secs(5)).response_timeout(PATIENCE).build().unwrap()
+    ClusterClient::builder(urls).connection_timeout(PATIENCE).response_timeout(REPLIES_WAIT_MAX).build().unwrap()
 }
 
 /// A connection that many tasks share. By default the crate gives a reply half a second, which is little for 10 MB.
 async fn multiplexed(client: Client) -> MultiplexedConnection {
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(REPLIES_WAIT_MAX));
     client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
 }
 
 /// One that connects again by itself.
 async fn managed(client: Client) -> ConnectionManager {
-    let config = ConnectionManagerConfig::new().set_response_timeout(Some(PATIENCE));
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(REPLIES_WAIT_MAX));
     ConnectionManager::new_with_config(client, config).await.unwrap()
 }
 

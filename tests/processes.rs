@@ -18,7 +18,10 @@ use harness::{Cluster, Layout, PATIENCE, RawClient, Reply, Signal, command, poll
 
 /// The longest that a client of a living node may have to wait while another node dies or hangs: one request timeout,
 /// and the noise of a busy machine.
-const STALL_MAX: Duration = Duration::from_secs(3);
+const STALL_MAX: Duration = Duration::from_secs(4);
+
+/// The longest that a node may take to end: what it gives its clients, its peers and its tasks at most, twice over.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 #[allow(clippy::print_stdout, reason = "a figure for whoever reads the test's output")]
 fn report(text: &str) {

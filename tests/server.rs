@@ -26,6 +26,9 @@ const CLIENT_BYTES_MAX: usize = 64 << 20;
 /// How long another client waits at most while one abuses the node, on a busy machine and without optimisation.
 const OTHERS_WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// The longest that a node may take to end: what it gives its clients, its peers and its tasks at most, twice over.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
 const MEGABYTE: usize = 1 << 20;
 
 fn single() -> Cluster {

@@ -24,7 +24,7 @@ from redis.retry import Retry
 HOST = "127.0.0.1"
 REPLY_SECONDS_MAX = 20
 # How long clients may take to notice that a node is gone, and to go on without it.
-RECOVERY_SECONDS_MAX = 15
+RECOVERY_SECONDS_MAX = 60
 POOL = 50
 PIPELINE = 10_000
 INCREMENTS = 20

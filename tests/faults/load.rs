@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::harness::{PATIENCE, poll};
 
 /// How long a client waits for a reply before it asks another node.
-pub(crate) const REPLY_WAIT_MAX: Duration = Duration::from_secs(3);
+pub(crate) const REPLY_WAIT_MAX: Duration = Duration::from_secs(4);
 /// Keys of a generation.
 const KEYS: usize = 20;
 /// Generations before the first is written again, so that what must be read back does not grow for ever.

