@@ -19,6 +19,11 @@ const AHEAD_BYTES_MAX: usize = 1 << 20;
 const AHEAD_TIMES: usize = 16;
 /// Less room than this, in bytes, is worth making more: what a read from a socket takes at once.
 const READ_BYTES_MIN: usize = 16 << 10;
+/// A bulk string of so many bytes gets a buffer that holds hardly anything else, so that whoever wants to keep it need not
+/// copy it.
+pub const LARGE_BULK_BYTES: usize = 1 << 20;
+/// Room behind a large bulk string, in bytes, for what else its frame may have. It may be used for the next frame as well.
+pub(super) const BEHIND_BYTES: usize = 4 << 10;
 /// What ends a header and a bulk string.
 const LINE_END: &[u8] = b"\r\n";
 
@@ -82,6 +87,21 @@ impl Header {
     }
 }
 
+/// How much room may be made beyond `received` bytes.
+fn ahead_max(received: usize) -> usize {
+    AHEAD_BYTES_MAX.max(received.saturating_mul(AHEAD_TIMES))
+}
+
+/// How large a frame's own buffer is to be now that `received` bytes of it are there, of `wanted`. If it cannot be so large yet,
+/// it has to move when it is full. So it is as small as may be for its next buffer to be as large as wanted.
+fn own_buffer_bytes(received: usize, wanted: usize) -> usize {
+    let mut bytes = wanted;
+    while bytes.saturating_sub(received) > ahead_max(received) {
+        bytes = bytes.div_ceil(AHEAD_TIMES) + READ_BYTES_MIN;
+    }
+    bytes
+}
+
 /// The state of reading one frame.
 #[derive(Debug, Default)]
 pub(super) struct BulkArray {
@@ -93,6 +113,8 @@ pub(super) struct BulkArray {
     missing: usize,
     /// Length of the bulk string at `position`, if its header is read but not all of it has arrived.
     bulk_bytes: Option<usize>,
+    /// Whether the frame's buffer was made for it.
+    has_own_buffer: bool,
     spans: Spans,
     /// Bytes and bulk strings looked at, to prove that reading is linear.
     #[cfg(test)]
@@ -158,17 +180,25 @@ impl BulkArray {
         debug_assert!(self.missing == 0 && self.bulk_bytes.is_none(), "only a complete frame is finished");
         self.position = 0;
         self.searched = 0;
+        self.has_own_buffer = false;
         std::mem::take(&mut self.spans)
     }
 
     /// Makes room in `buffer` for the bulk string that is arriving: for all of it, unless that is far more than its
-    /// sender has sent yet.
-    pub(super) fn reserve(&self, buffer: &mut BytesMut) {
+    /// sender has sent yet. For a large one `buffer` becomes one that begins with this frame.
+    pub(super) fn reserve(&mut self, buffer: &mut BytesMut) {
         let Some(bytes) = self.bulk_bytes else { return };
         let frame_bytes = self.position + bytes + LINE_END.len();
         let ahead = frame_bytes.saturating_sub(buffer.len());
-        if buffer.capacity() - buffer.len() < ahead.min(READ_BYTES_MIN) {
-            buffer.reserve(ahead.min(AHEAD_BYTES_MAX.max(buffer.len().saturating_mul(AHEAD_TIMES))));
+        let has_room = buffer.capacity() - buffer.len() >= ahead.min(READ_BYTES_MIN);
+        if bytes < LARGE_BULK_BYTES {
+            if !has_room {
+                buffer.reserve(ahead.min(ahead_max(buffer.len())));
+            }
+        } else if !has_room || !std::mem::replace(&mut self.has_own_buffer, true) {
+            let mut own = BytesMut::with_capacity(own_buffer_bytes(buffer.len(), frame_bytes + BEHIND_BYTES));
+            own.extend_from_slice(buffer);
+            *buffer = own;
         }
     }
 

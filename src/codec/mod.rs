@@ -8,7 +8,8 @@
 //! * [`RequestDecoder`] and [`ReplyDecoder`] share one flat reader of bulk arrays, which remembers how far it came:
 //!   reading takes time linear in the bytes received, however they are torn;
 //! * memory grows with the bytes received, never with the numbers announced, up to the bounds in [`DecodeLimits`];
-//! * a frame keeps its read buffer alive, so whoever stores an argument copies it;
+//! * a frame keeps its read buffer alive, so whoever stores an argument copies it, unless it is so large that it got a buffer
+//!   of its own;
 //! * [`mod@reply`] writes replies for either [`Protocol`] version.
 //!
 //! Only replies may nest, and those are our own.
@@ -25,6 +26,7 @@ mod requests;
 mod tests;
 mod whole_frame;
 
+pub use bulk_array::LARGE_BULK_BYTES;
 pub use error::ProtocolError;
 pub use reply_decoder::{ReplyDecoder, ReplyFrame};
 pub use request::RequestDecoder;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::bulk_array::Span;
+use super::bulk_array::{LARGE_BULK_BYTES, Span};
 
 /// Requests in the order of their arrival. Keeps their read buffer alive.
 #[derive(Default)]
@@ -105,6 +105,8 @@ impl Requests {
     }
 }
 
+/// What may lie beside an argument that is kept with its buffer.
+const OTHER_BYTES_MAX: usize = LARGE_BULK_BYTES / 16;
 /// Arguments of a batch above which its memory is given back with its requests: 64 KiB.
 const SPANS_KEPT_MAX: usize = 8 << 10;
 
@@ -144,6 +146,15 @@ impl<'a> Request<'a> {
     #[inline]
     pub fn bytes(&self, index: usize) -> Bytes {
         self.spans[index].slice(self.buffer)
+    }
+
+    /// Argument `index` as a handle on the read buffer for who wants to keep it: only if it is large and the buffer holds hardly
+    /// anything else. Panics from [`Self::len`] on.
+    #[must_use]
+    pub fn to_keep(&self, index: usize) -> Option<Bytes> {
+        let bytes = self.arg(index).len();
+        let is_alone = bytes >= LARGE_BULK_BYTES && self.buffer.len() - bytes <= OTHER_BYTES_MAX;
+        is_alone.then(|| self.bytes(index))
     }
 
     /// All arguments in order.

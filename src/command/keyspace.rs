@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::{Request, reply};
+use crate::codec::{LARGE_BULK_BYTES, Request, reply};
 use crate::ring::Slot;
 use crate::store::{Lookup, Record};
 use crate::time::UnixMs;
@@ -239,11 +239,32 @@ impl Context<'_> {
         expires_at: Option<UnixMs>,
     ) -> bool {
         let (key, value) = (request.arg(pair.0), request.arg(pair.1));
+        if value.len() >= LARGE_BULK_BYTES {
+            return self.write_large(request, pair, slot, expires_at);
+        }
         if self.server.store.write_here(slot, key, Some(value), expires_at, self.now).is_some() {
             return false;
         }
         let value: Bytes = request.bytes(pair.1);
         self.turn.write(slot, request.bytes(pair.0), Some(value), expires_at);
+        true
+    }
+
+    /// The same for a large value, which stays where it was received if nothing else lies there.
+    #[cold]
+    fn write_large(
+        &mut self,
+        request: &Request<'_>,
+        pair: (usize, usize),
+        slot: Slot,
+        expires_at: Option<UnixMs>,
+    ) -> bool {
+        let key = request.arg(pair.0);
+        let value = request.to_keep(pair.1).unwrap_or_else(|| Bytes::copy_from_slice(request.arg(pair.1)));
+        if self.server.store.keep_here(slot, key, &value, expires_at, self.now).is_some() {
+            return false;
+        }
+        self.turn.write(slot, Bytes::copy_from_slice(key), Some(value), expires_at);
         true
     }
 

@@ -34,6 +34,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use crate::codec::LARGE_BULK_BYTES;
 use crate::peer::NodeCommunicator;
 use crate::replica::{HintStatus, Replica};
 use crate::ring::{NodeIndex, Slot};
@@ -90,7 +91,8 @@ pub enum OperationKind {
     Read,
     /// Replace the record: `value: None` deletes.
     Write {
-        /// The new value, or none.
+        /// The new value, or none. One of [`LARGE_BULK_BYTES`] or more is kept as it is: nothing else to speak of may lie in
+        /// its memory.
         value: Option<Bytes>,
         /// When it expires, if ever.
         expires_at: Option<UnixMs>,
@@ -269,6 +271,18 @@ impl ConsistentHashingKvStore {
         Some(self.store_here(slot, key, value, expires_at, now).1)
     }
 
+    /// As [`Self::write_here`], for a large value, which is kept as it is: whatever else lies in its memory is kept with it.
+    pub fn keep_here(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: &Bytes,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> Option<Before> {
+        self.writes_alone(slot).then(|| self.store_bytes_here(slot, key, Some(value), expires_at, now).1)
+    }
+
     /// Whether one replica is enough for a client with this quorum to read keys of `slot`, and this node may be that one.
     #[inline]
     #[must_use]
@@ -292,11 +306,31 @@ impl ConsistentHashingKvStore {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> (Version, Before) {
-        let replica = &self.replica;
-        let stamp =
-            |shown: Version| Version::new(replica.clock.tick_above(shown.hlc(), now), replica.index, replica.start());
-        let (version, prior) = replica.store.write_next(slot, key, value, expires_at, now, stamp);
+        let stamp = |shown: Version| self.stamp_above(shown, now);
+        let (version, prior) = self.replica.store.write_next(slot, key, value, expires_at, now, stamp);
         (version, Before { version: prior.version, live: prior.live })
+    }
+
+    /// The same for a value with its memory: if it is large it stays there.
+    fn store_bytes_here(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: Option<&Bytes>,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> (Version, Before) {
+        let Some(large) = value.filter(|value| value.len() >= LARGE_BULK_BYTES) else {
+            return self.store_here(slot, key, value.map(AsRef::as_ref), expires_at, now);
+        };
+        let stamp = |shown: Version| self.stamp_above(shown, now);
+        let (version, prior) = self.replica.store.write_next_apart(slot, key, large.clone(), expires_at, now, stamp);
+        (version, Before { version: prior.version, live: prior.live })
+    }
+
+    fn stamp_above(&self, shown: Version, now: UnixMs) -> Version {
+        let replica = &self.replica;
+        Version::new(replica.clock.tick_above(shown.hlc(), now), replica.index, replica.start())
     }
 
     /// Sends a client's batch on its way: everything is stamped, stored here where this node is a replica, and handed

@@ -44,9 +44,10 @@ impl ReplyReader {
         Self { buffer, decoder, limits, array: WholeArray::default(), torn: false }
     }
 
-    /// Where the next bytes go; there is always room.
+    /// Where the next bytes go; there is always room. A long reply has got the room that it needs.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        if self.buffer.capacity() - self.buffer.len() < READ_BYTES_MIN {
+        let (len, room) = (self.buffer.len(), self.buffer.capacity() - self.buffer.len());
+        if room < READ_BYTES_MIN && (len < READ_BYTES || room == 0) {
             self.buffer.reserve(READ_BYTES);
         }
         &mut self.buffer

@@ -12,6 +12,7 @@
 //!
 //! What the store does not do: place keys, talk, stamp versions, or decide which tombstones have become useless.
 
+mod apart;
 mod closing;
 mod copy;
 mod counts;
@@ -21,6 +22,7 @@ mod dirty;
 mod edit;
 mod expiries;
 mod flush;
+mod header;
 mod open;
 mod outcome;
 mod pending;
@@ -191,11 +193,22 @@ impl LocalKvStore {
                 return done;
             }
         }
-        let is_open = self.decider.replicated;
-        let record = Record::unstamped(content, is_open);
-        let key = self.hashed(key);
+        let record = Record::unstamped(content, self.decider.replicated);
+        self.show_next(slot, self.hashed(key), record, now, clock)
+    }
+
+    /// Shows an unstamped record under the version that `clock` draws.
+    #[inline]
+    fn show_next(
+        &self,
+        slot: Slot,
+        key: HashedKey<'_>,
+        record: Record,
+        now: UnixMs,
+        clock: impl Fn(Version) -> Version,
+    ) -> (Version, Prior) {
         let (version, prior) = self.change(slot, now, |table, context| table.write_next(key, record, context, clock));
-        if is_open {
+        if self.decider.replicated {
             self.closing.push(version, slot, now);
         }
         (version, prior)

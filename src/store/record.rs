@@ -7,6 +7,9 @@
 //! Most records never expire, and their versions name one of a few runs. So the header has room for neither an expiry nor a
 //! run: what there is of them stands before the key, first the run (only where `runs.rs` has no place for it), then the
 //! expiry, eight bytes each.
+//!
+//! A value of megabytes would be copied for milliseconds, so it may stay where it was received: apart from the block, in
+//! memory that holds hardly anything else (`header.rs`).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,10 +19,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use bytes::Bytes;
 use triomphe::{Arc, HeaderSliceWithLengthProtected, ThinArc};
 
+use super::header::{Apart, FrontWords, Header, Lead, WORD_BYTES, write_expiry, write_front, write_run};
 use super::runs::RUNS;
 use super::table::ITEM_BYTES;
 use crate::time::UnixMs;
-use crate::version::{Hlc, Version};
+use crate::version::Version;
 
 /// There is no value: the key was deleted.
 const TOMBSTONE: u8 = 1;
@@ -34,8 +38,6 @@ const TIMED: u8 = 1 << 4;
 /// What tells of a record's history, and nothing of its content.
 const HISTORY: u8 = SHOWN | BORN_OPEN | BURIED;
 
-/// Of a run or an expiry before the key.
-const WORD_BYTES: u8 = 8;
 /// In place of the run's place: it stands in the block.
 const IN_BLOCK: u16 = u16::MAX;
 /// Of a record whose run is not known yet.
@@ -49,18 +51,6 @@ pub const LARGE_BYTES: usize = 32 << 10;
 /// A clone shares the same memory.
 #[derive(Clone)]
 pub struct Record(ThinArc<Header, u8>);
-
-#[derive(Default)]
-struct Header {
-    hlc: Hlc,
-    key_bytes: u32,
-    /// The place of the version's run among [`RUNS`], or [`IN_BLOCK`].
-    run: u16,
-    /// How many bytes stand before the key.
-    key_start: u8,
-    /// The flags above. They change under the lock of the record's slot alone, so relaxed access suffices.
-    flags: AtomicU8,
-}
 
 /// The block without its count of owners.
 type Block = HeaderSliceWithLengthProtected<Header, u8>;
@@ -111,21 +101,33 @@ impl Record {
         Self::at_place(content, version, RUNS.place_of(version.run()), history)
     }
 
+    /// The same record of a tombstone's key with this value, which stays where it is, in memory that it has nearly for itself.
+    /// Only for a record that nobody else holds yet.
+    pub(super) fn with_value_apart(mut self, value: Bytes) -> Self {
+        self.0.with_arc_mut(|block| {
+            let header = unshared(block).header_mut();
+            let mut lead = std::mem::take(header.lead_mut());
+            *lead.flags.get_mut() &= !TOMBSTONE;
+            *header = Header::Apart(Box::new(Apart { lead, value }));
+        });
+        self
+    }
+
     /// `run` is the place of the version's run, if it has one.
     fn at_place(content: Content<'_>, version: Version, run: Option<u16>, history: u8) -> Self {
         let Content { key, value, expires_at } = content;
-        let key_start = WORD_BYTES * (u8::from(run.is_none()) + u8::from(expires_at.is_some()));
-        let (front_bytes, value_bytes) = (usize::from(key_start), value.map_or(0, <[u8]>::len));
+        let front = FrontWords::of(run.is_none(), expires_at.is_some());
+        let (front_bytes, value_bytes) = (front.bytes(), value.map_or(0, <[u8]>::len));
         let mut block = block_of(front_bytes + key.len() + value_bytes);
         block.with_arc_mut(|block| {
             let block = unshared(block);
             let kind = if value.is_some() { 0 } else { TOMBSTONE };
             let timed = if expires_at.is_some() { TIMED } else { 0 };
-            *block.header_mut() = Header {
+            *block.header_mut().lead_mut() = Lead {
                 hlc: version.hlc(),
                 key_bytes: u32::try_from(key.len()).expect("the request decoder bounds a key far below 4 GiB"),
                 run: run.unwrap_or(IN_BLOCK),
-                key_start,
+                front,
                 flags: AtomicU8::new(history & HISTORY | kind | timed),
             };
             let (front, rest) = block.slice_mut().split_at_mut(front_bytes);
@@ -142,8 +144,9 @@ impl Record {
     /// Leaves the block to the next record of this size that the thread makes, unless somebody else holds it. A store that
     /// is overwritten at random gives back one block here and one there, and an allocator has to search for each of them.
     pub(super) fn retire(mut self) {
-        let is_spare =
-            self.0.slice.len() <= SPARE_BYTES_MAX && self.0.with_arc_mut(|block| Arc::get_mut(block).is_some());
+        let is_spare = self.0.slice.len() <= SPARE_BYTES_MAX
+            && self.value_apart().is_none()
+            && self.0.with_arc_mut(|block| Arc::get_mut(block).is_some());
         if is_spare {
             SPARES.with_borrow_mut(|spares| {
                 if spares.len() < SPARES_MAX {
@@ -163,7 +166,11 @@ impl Record {
     #[cold]
     fn made_anew(self, version: Version) -> Self {
         let content = Content { key: self.key(), value: self.value(), expires_at: self.time() };
-        Self::with_flags(content, version, self.flags())
+        match self.value_apart() {
+            None => Self::with_flags(content, version, self.flags()),
+            Some(value) => Self::with_flags(Content { value: None, ..content }, version, self.flags())
+                .with_value_apart(value.clone()),
+        }
     }
 
     /// Becomes another write of the same key in place, `version` for `before`, with a value as long as the present one, and an
@@ -178,8 +185,9 @@ impl Record {
         }
         self.0.with_arc_mut(|block| {
             let Some(block) = Arc::get_mut(block) else { return false };
+            let Header::Here(lead) = block.header_mut() else { return false };
             if version.run() == before.run() {
-                block.header_mut().hlc = version.hlc();
+                lead.hlc = version.hlc();
             } else if !stamp(block, version) {
                 return false;
             }
@@ -206,7 +214,18 @@ impl Record {
     /// The value; `None` if this is a tombstone.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
-        (!self.has(TOMBSTONE)).then(|| &self.0.slice[self.value_start()..])
+        (!self.has(TOMBSTONE)).then(|| match &self.0.header.header {
+            Header::Here(_) => &self.0.slice[self.value_start()..],
+            Header::Apart(apart) => &apart.value,
+        })
+    }
+
+    /// The value, if it stays apart from the block.
+    fn value_apart(&self) -> Option<&Bytes> {
+        match &self.0.header.header {
+            Header::Here(_) => None,
+            Header::Apart(apart) => Some(&apart.value),
+        }
     }
 
     /// The value, if it is so large that it should be shared and not copied; then without a copy.
@@ -215,7 +234,7 @@ impl Record {
     pub fn large_value(&self) -> Option<Bytes> {
         // Most blocks are too small, which is sooner told than where their values begin.
         if self.0.slice.len() < LARGE_BYTES {
-            return None;
+            return self.value_apart().cloned();
         }
         self.value().filter(|value| value.len() >= LARGE_BYTES)?;
         Some(Bytes::from_owner(ValueOf(self.clone())))
@@ -224,7 +243,7 @@ impl Record {
     /// The stamp of the write.
     #[must_use]
     pub fn version(&self) -> Version {
-        let Header { hlc, run, .. } = self.header();
+        let Lead { hlc, run, .. } = self.lead();
         Version::of_run(*hlc, RUNS.at(*run).unwrap_or_else(|| self.run_in_block()))
     }
 
@@ -265,14 +284,15 @@ impl Record {
     /// What the allocator was asked for, at most: a run is counted as if it stood in the block. Whether it does depends on
     /// what else the process has stored, and what a store does must not.
     pub(super) fn heap_bytes(&self) -> usize {
-        let run_bytes = if self.header().run == IN_BLOCK { 0 } else { usize::from(WORD_BYTES) };
-        HEAD_BYTES + run_bytes + self.0.slice.len()
+        let run_bytes = if self.lead().run == IN_BLOCK { 0 } else { WORD_BYTES };
+        let apart_bytes = self.value_apart().map_or(0, |value| size_of::<Apart>() + value.len());
+        HEAD_BYTES + run_bytes + self.0.slice.len() + apart_bytes
     }
 
     /// Bytes that a live record of this size takes on a node: its block, and its share of the slot's table.
     #[must_use]
     pub const fn footprint(key_bytes: usize, value_bytes: usize, expires: bool) -> usize {
-        let expiry_bytes = if expires { WORD_BYTES as usize } else { 0 };
+        let expiry_bytes = if expires { WORD_BYTES } else { 0 };
         HEAD_BYTES + expiry_bytes + key_bytes + value_bytes + ITEM_BYTES
     }
 
@@ -298,7 +318,7 @@ impl Record {
 
     /// Notes that the record is the newest here now.
     pub(super) fn mark_surfaced(&self) {
-        self.header().flags.store(self.flags() & !BURIED, Ordering::Relaxed);
+        self.lead().flags.store(self.flags() & !BURIED, Ordering::Relaxed);
     }
 
     pub(super) fn is_buried(&self) -> bool {
@@ -310,23 +330,23 @@ impl Record {
     }
 
     fn flags(&self) -> u8 {
-        self.header().flags.load(Ordering::Relaxed)
+        self.lead().flags.load(Ordering::Relaxed)
     }
 
     fn raise(&self, flag: u8) {
-        self.header().flags.store(self.flags() | flag, Ordering::Relaxed);
+        self.lead().flags.store(self.flags() | flag, Ordering::Relaxed);
     }
 
-    fn header(&self) -> &Header {
-        &self.0.header.header
+    fn lead(&self) -> &Lead {
+        self.0.header.header.lead()
     }
 
     fn key_start(&self) -> usize {
-        self.header().key_start.into()
+        self.lead().front.bytes()
     }
 
     fn value_start(&self) -> usize {
-        self.key_start() + self.header().key_bytes as usize
+        self.key_start() + self.lead().key_bytes as usize
     }
 
     /// The expiry; of a tombstone, when it came here.
@@ -379,38 +399,14 @@ fn block_of(bytes: usize) -> ThinArc<Header, u8> {
 /// Puts a version into a block; false, and nothing has changed, if there is no room for its run.
 #[inline]
 fn stamp(block: &mut Block, version: Version) -> bool {
-    if block.header().run == IN_BLOCK {
+    if block.header().lead().run == IN_BLOCK {
         write_run(block.slice_mut(), version);
     } else {
         let Some(place) = RUNS.place_of(version.run()) else { return false };
-        block.header_mut().run = place;
+        block.header_mut().lead_mut().run = place;
     }
-    block.header_mut().hlc = version.hlc();
+    block.header_mut().lead_mut().hlc = version.hlc();
     true
-}
-
-/// Puts a version's run in front of all else.
-fn write_run(slice: &mut [u8], version: Version) {
-    if let Some(word) = slice.first_chunk_mut() {
-        *word = version.run().to_ne_bytes();
-    }
-}
-
-/// Puts before the key what stands there; a version only if its run does.
-fn write_front(front: &mut [u8], version: Option<Version>, expires_at: Option<UnixMs>) {
-    if let Some(version) = version {
-        write_run(front, version);
-    }
-    if let Some(expires_at) = expires_at {
-        write_expiry(front, expires_at);
-    }
-}
-
-/// Puts an expiry just before the key; `front` is what stands there.
-fn write_expiry(front: &mut [u8], expires_at: UnixMs) {
-    if let Some(word) = front.last_chunk_mut() {
-        *word = expires_at.0.to_ne_bytes();
-    }
 }
 
 fn unshared<T: ?Sized>(block: &mut Arc<T>) -> &mut T {

@@ -88,6 +88,19 @@ fn a_large_value_is_shared_and_a_small_one_is_not() {
 }
 
 #[test]
+fn a_value_that_stays_apart_is_never_copied() {
+    let (content, value) = (Content { key: b"k", value: None, expires_at: None }, Bytes::from(vec![7; LARGE_BYTES]));
+    let record = Record::unstamped(content, true).with_value_apart(value.clone()).stamped(version(3));
+    assert_eq!(record.value().unwrap().as_ptr(), value.as_ptr());
+    assert_eq!(record.large_value().unwrap().as_ptr(), value.as_ptr());
+    assert!(record.heap_bytes() > LARGE_BYTES, "it counts as the record's memory");
+    let stamped = record.stamped(of_no_place(4));
+    assert_eq!((stamped.value().unwrap().as_ptr(), stamped.version()), (value.as_ptr(), of_no_place(4)));
+    stamped.retire();
+    assert!(value.is_unique(), "nobody keeps it when the record is gone, nor does the block that is left");
+}
+
+#[test]
 fn debug_output_holds_no_value() {
     let record = Record::open(Content { key: b"key", value: Some(b"secret"), expires_at: None }, version(1));
     assert!(!format!("{record:?}").contains("secret"));
@@ -167,6 +180,8 @@ struct Parts {
     expires_at: Option<UnixMs>,
     version: Version,
     is_open: bool,
+    /// Whether the value, if there is one, stays where it is.
+    is_apart: bool,
 }
 
 impl Parts {
@@ -176,7 +191,13 @@ impl Parts {
 
     fn made(&self) -> Record {
         let make = if self.is_open { Record::open } else { Record::decided };
-        make(self.content(), self.version)
+        match &self.value {
+            Some(value) if self.is_apart => {
+                let record = make(Content { value: None, ..self.content() }, self.version);
+                record.with_value_apart(Bytes::copy_from_slice(value))
+            }
+            _ => make(self.content(), self.version),
+        }
     }
 
     fn assert_are_those_of(&self, record: &Record) {
@@ -201,12 +222,14 @@ fn expiries() -> impl Strategy<Value = UnixMs> {
 fn parts() -> impl Strategy<Value = Parts> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..4);
     let content = (bytes(), prop::option::weighted(0.8, bytes()), prop::option::of(expiries()));
-    (content, versions(), any::<bool>()).prop_map(|((key, value, expires_at), version, is_open)| Parts {
+    let ways = (any::<bool>(), prop::bool::weighted(0.2));
+    (content, versions(), ways).prop_map(|((key, value, expires_at), version, (is_open, is_apart))| Parts {
         key,
         value,
         expires_at,
         version,
         is_open,
+        is_apart,
     })
 }
 
@@ -243,14 +266,14 @@ proptest! {
                 }
                 Step::Overwrite(mut parts) => {
                     parts.key.clone_from(&twin.key);
-                    parts.is_open = twin.is_open;
+                    (parts.is_open, parts.is_apart) = (twin.is_open, false);
                     let is_held = held.iter().any(|(held, _)| held.address() == record.address());
                     let lengths = [&twin, &parts].map(|parts| parts.value.as_ref().map(Vec::len));
                     let fits = lengths[0].is_some() && lengths[0] == lengths[1]
                         && twin.expires_at.is_some() == parts.expires_at.is_some();
-                    let has_room = record.header().run == IN_BLOCK || parts.version.run() != of_no_place(1).run();
+                    let has_room = record.lead().run == IN_BLOCK || parts.version.run() != of_no_place(1).run();
                     let done = record.overwrite(parts.content(), twin.version, parts.version);
-                    prop_assert_eq!(done, fits && has_room && !is_held);
+                    prop_assert_eq!(done, fits && has_room && !is_held && !twin.is_apart);
                     if done {
                         twin = parts;
                     }

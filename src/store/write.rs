@@ -57,7 +57,19 @@ impl LocalKvStore {
     ) -> Written {
         let is_open = self.context(now).opens(version);
         let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
-        let key = self.hashed(content.key);
+        self.take_fresh(slot, self.hashed(content.key), (record, is_open, version), now, take)
+    }
+
+    /// The same for a record that is made already, open or not.
+    #[inline]
+    pub(super) fn take_fresh(
+        &self,
+        slot: Slot,
+        key: HashedKey<'_>,
+        (record, is_open, version): (Record, bool, Version),
+        now: UnixMs,
+        take: impl FnOnce(&mut SlotTable, HashedKey<'_>, Record, &Context<'_>) -> Written,
+    ) -> Written {
         let written =
             self.change(slot, now, |table, context| match self.refused_below(slot, key.hash, version, context) {
                 Some(limit) if !table.shows_since(key, version) => Written::Promised(limit),

@@ -4,7 +4,8 @@ use bytes::BytesMut;
 use tokio_util::codec::Decoder;
 
 use super::decode_pieces;
-use crate::codec::{DecodeLimits, ReplyDecoder, RequestDecoder};
+use crate::codec::bulk_array::BulkArray;
+use crate::codec::{DecodeLimits, LARGE_BULK_BYTES, ReplyDecoder, RequestDecoder, Requests};
 
 const PIECE_BYTES: usize = 16 << 10;
 /// Room that may be made for bytes that have only been announced, and a little for the buffer's own rounding.
@@ -131,4 +132,68 @@ fn small_value_that_is_on_its_way_gets_room_at_once() {
     let mut buffer = BytesMut::from("*1\r\n$100000\r\n");
     assert!(matches!(RequestDecoder::new(DecodeLimits::default()).decode(&mut buffer), Ok(None)));
     assert!(buffer.capacity() >= 100_000);
+}
+
+/// What a session that reads `input` in pieces decodes, and the buffer that is left.
+fn received(input: &[u8], mut buffer: BytesMut) -> (Requests, BytesMut) {
+    let (mut decoder, mut requests) = (RequestDecoder::new(DecodeLimits::default()), Requests::default());
+    for piece in input.chunks(PIECE_BYTES) {
+        assert!(requests.is_empty(), "all of it is needed");
+        buffer.extend_from_slice(piece);
+        decoder.decode_up_to(16, &mut buffer, &mut requests).unwrap();
+    }
+    (requests, buffer)
+}
+
+fn bulk(bytes: usize) -> String {
+    format!("${bytes}\r\n{}\r\n", "v".repeat(bytes))
+}
+
+#[test]
+fn large_value_can_be_kept_in_a_buffer_that_it_has_for_itself() {
+    let bytes = 3 * LARGE_BULK_BYTES;
+    for behind in ["", "$2\r\nEX\r\n$2\r\n10\r\n"] {
+        let arguments = if behind.is_empty() { 3 } else { 5 };
+        let input = format!("*{arguments}\r\n$3\r\nSET\r\n$1\r\nk\r\n{}{behind}", bulk(bytes));
+        // A buffer that has room for it all, as one may have that took an even larger value before.
+        for room in [0, 4 * bytes] {
+            let (mut requests, buffer) = received(input.as_bytes(), BytesMut::with_capacity(room));
+            let kept = requests.first().to_keep(2).expect("it is alone");
+            assert_eq!((kept.len(), requests.first().to_keep(1)), (bytes, None));
+            requests.clear();
+            drop(buffer);
+            let memory = kept.try_into_mut().expect("nobody else holds it").capacity();
+            assert!(memory <= bytes + 2 * PIECE_BYTES, "{memory} for {bytes}");
+        }
+    }
+}
+
+#[test]
+fn what_shares_its_buffer_with_more_is_not_to_be_kept() {
+    let small = LARGE_BULK_BYTES - 1;
+    let (large, larger) = (LARGE_BULK_BYTES, 2 * LARGE_BULK_BYTES);
+    for values in [&[small][..], &[large, larger], &[larger, small]] {
+        let values_text: String = values.iter().map(|&bytes| bulk(bytes)).collect();
+        let input = format!("*{}\r\n$4\r\nMSET\r\n{values_text}", values.len() + 1);
+        let (requests, _) = received(input.as_bytes(), BytesMut::new());
+        assert!((1..=values.len()).all(|index| requests.first().to_keep(index).is_none()), "{values:?}");
+    }
+}
+
+#[test]
+fn very_large_value_is_moved_in_small_steps() {
+    let (value_bytes, mut largest) = (100_000_000, 0);
+    let mut array = BulkArray::default();
+    array.expect_one();
+    let mut buffer = BytesMut::from(format!("${value_bytes}\r\n").as_str());
+    while buffer.len() < value_bytes {
+        assert!(matches!(array.read_bulks(&buffer, &DecodeLimits::default()), Ok(false)));
+        let before = (buffer.as_ptr(), buffer.len());
+        array.reserve(&mut buffer);
+        if buffer.as_ptr() != before.0 {
+            largest = largest.max(before.1);
+        }
+        buffer.resize(buffer.len() + PIECE_BYTES, 0);
+    }
+    assert!(largest <= value_bytes / 15, "{largest} bytes were copied at a time");
 }

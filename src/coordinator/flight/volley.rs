@@ -43,7 +43,7 @@ impl Shot {
             let version = Version::new(replica.clock.tick(now), replica.index, replica.start());
             return Self { version, before: Before::default(), acks: 0 };
         }
-        let (version, before) = coordinator.store_here(*slot, key, value.as_deref(), *expires_at, now);
+        let (version, before) = coordinator.store_bytes_here(*slot, key, value.as_ref(), *expires_at, now);
         Self { version, before, acks: 1 }
     }
 }

@@ -1,5 +1,6 @@
 //! The writes of a batch: stamped, handed to all their replicas, stamped anew or taken back where they have to be.
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Flight;
@@ -33,13 +34,13 @@ impl Flight<'_> {
             self.end(operation, Outcome::Failed(QuorumError::TooFewForWrite { reachable, needed }).into());
             return None;
         }
-        let (value, expires_at) = (value.as_deref(), *expires_at);
+        let (bytes, value, expires_at) = (value.as_ref(), value.as_deref(), *expires_at);
         if let Some(terms) = terms {
             coordinator.accept_here(*slot, key, (value, expires_at), terms, progress, now);
         }
         let version = match terms {
             Some(terms) => terms.ballot,
-            None => coordinator.stamp(*slot, key, value, expires_at, progress, now),
+            None => coordinator.stamp(*slot, key, bytes, expires_at, progress, now),
         };
         let request = match value {
             Some(value) if progress.may_be_covered() => PeerRequest::WriteAgain { key, value, version, expires_at },
@@ -176,7 +177,7 @@ impl ConsistentHashingKvStore {
         &self,
         slot: Slot,
         key: &[u8],
-        value: Option<&[u8]>,
+        value: Option<&Bytes>,
         expires_at: Option<UnixMs>,
         progress: &mut WriteProgress,
         now: UnixMs,
@@ -189,7 +190,7 @@ impl ConsistentHashingKvStore {
         };
         // Asked before the write: what was promised by an earlier run is known only by a slot that counts.
         let may_ack = replica.may_ack(slot);
-        let (version, before) = self.store_here(slot, key, value, expires_at, now);
+        let (version, before) = self.store_bytes_here(slot, key, value, expires_at, now);
         progress.stamp(version);
         progress.sent(here, replica.start());
         let answer = match may_ack {
