@@ -29,6 +29,8 @@ mod info;
 pub mod integer;
 pub mod introspect;
 mod keyspace;
+#[cfg(test)]
+mod large_tests;
 mod latency;
 mod lcs;
 mod live;

@@ -3,12 +3,17 @@
 //! Only a connection that has introduced itself as a node of this cluster may use them; otherwise any client could
 //! forge a version.
 
-use crate::codec::reply;
+use bytes::Bytes;
+
+use crate::codec::{LARGE_BULK_BYTES, reply};
 use crate::peer::{PeerRequest, answer_introduction};
 
 use super::dispatch::{Context, Flow};
 use super::errors::CommandError;
 use super::spec::{CommandId, CommandSpec};
+
+/// Which argument of a fresh write is the value.
+const VALUE: usize = 2;
 
 /// Serves one command of a peer.
 pub(super) fn dispatch(context: &mut Context<'_>, spec: &'static CommandSpec) -> Result<Flow, CommandError> {
@@ -18,6 +23,16 @@ pub(super) fn dispatch(context: &mut Context<'_>, spec: &'static CommandSpec) ->
     let peer = context.state.peer.ok_or(CommandError::NotIntroduced(spec.name))?;
     let replica = &context.server.store.replica;
     match PeerRequest::parse(context.request) {
+        Ok(PeerRequest::Write { key, value: Some(value), version, expires_at }) if value.len() >= LARGE_BULK_BYTES => {
+            let value = context.request.to_keep(VALUE).unwrap_or_else(|| Bytes::copy_from_slice(value));
+            let reply = replica.keep(context.slot, (key, value), version, expires_at, context.now);
+            reply.encode(&mut context.turn.out);
+        }
+        Ok(PeerRequest::Read { key }) => {
+            if let Some(value) = replica.read(context.slot, key, context.now, &mut context.turn.out) {
+                context.turn.send_large(value);
+            }
+        }
         Ok(request) => replica.serve(peer, request, Some(context.slot), context.now, &mut context.turn.out),
         Err(error) => reply::error(&mut context.turn.out, &format!("ERR {error}")),
     }

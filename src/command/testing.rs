@@ -180,7 +180,11 @@ impl Bench {
     }
 
     fn dispatch(&mut self, request: &str, turn: &mut Turn) -> Flow {
-        let requests = self::request(request);
+        self.dispatch_first(&self::request(request), turn)
+    }
+
+    /// Dispatches the first of these requests.
+    pub(super) fn dispatch_first(&mut self, requests: &Requests, turn: &mut Turn) -> Flow {
         let request = &requests.first();
         let slot = Slot::of_key(request.args().nth(1).unwrap_or_default());
         dispatch(&self.server, &self.client, &mut self.state, Order { request, slot, from: 0 }, NOW, turn)

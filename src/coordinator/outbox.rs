@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::codec::LARGE_BULK_BYTES;
 use crate::peer::{FreshWrite, PeerRequest, Records, RequestBatch};
 use crate::replica::Copies;
 use crate::ring::NodeIndex;
@@ -20,9 +21,9 @@ const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
 /// A request takes no more records, or keys to read, once they have so many bytes.
 pub(super) const SHARED_BYTES_MAX: usize = 32 << 10;
 
-/// About what a message takes that has this key and perhaps a value.
+/// About what a message takes that has this key and perhaps a value, which is not copied if it is large.
 pub(super) fn message_bytes(key: &Bytes, value: Option<&Bytes>) -> usize {
-    MESSAGE_BYTES + key.len() + value.map_or(0, Bytes::len)
+    MESSAGE_BYTES + key.len() + value.map_or(0, Bytes::len).min(LARGE_BULK_BYTES)
 }
 
 /// Whether a write of this value may share its request with others.
@@ -137,6 +138,23 @@ impl Outbox {
                 self.push_fresh(to, &FreshWrite { key, value, version });
             }
             _ => self.push_alone(to, request),
+        }
+    }
+
+    /// The same for a large value, which is not copied.
+    pub(super) fn push_large_to_all(
+        &mut self,
+        to: impl Iterator<Item = (NodeIndex, Item)>,
+        (key, value, version): (&[u8], &Bytes, Version),
+        expires_at: Option<UnixMs>,
+    ) {
+        for (node, item) in to {
+            let position = self.position(node);
+            self.close(position);
+            let Letter { batch, items, .. } = &mut self.letters[position];
+            batch.push_write(key, value, version, expires_at);
+            batch.keep();
+            items.push(item);
         }
     }
 

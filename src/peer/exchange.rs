@@ -9,20 +9,28 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::{PeerReply, PeerRequest};
-use crate::version::StartNumber;
+use super::{PeerReply, PeerRequest, message};
+use crate::codec::LARGE_BULK_BYTES;
+use crate::time::UnixMs;
+use crate::version::{StartNumber, Version};
 
 /// Encoded requests to one peer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RequestBatch {
     bytes: Vec<u8>,
+    /// Values that belong between these bytes, in order. In a box, for hardly any batch has one.
+    large: Option<Box<LargeValues>>,
     /// Requests in `bytes`.
     count: u32,
     /// Whether the bytes are wanted back if not all requests are answered.
     is_kept: bool,
 }
+
+/// Values that are sent from where they lie, each with its place among the other bytes.
+type LargeValues = SmallVec<[(usize, Bytes); 1]>;
 
 impl RequestBatch {
     /// An empty batch.
@@ -40,6 +48,16 @@ impl RequestBatch {
     /// Appends a request.
     pub fn push(&mut self, request: &PeerRequest<'_>) {
         request.encode(&mut self.bytes);
+        self.count += 1;
+    }
+
+    /// Appends a fresh write ([`PeerRequest::Write`]). A large value is not copied: the batch takes a share of its memory.
+    pub fn push_write(&mut self, key: &[u8], value: &Bytes, version: Version, expires_at: Option<UnixMs>) {
+        if value.len() < LARGE_BULK_BYTES {
+            return self.push(&PeerRequest::Write { key, value: Some(value), version, expires_at });
+        }
+        let at = message::encode_around(value.len(), (key, version, expires_at), &mut self.bytes);
+        self.large.get_or_insert_default().push((at, value.clone()));
         self.count += 1;
     }
 
@@ -73,10 +91,23 @@ impl RequestBatch {
         self.count == 0
     }
 
-    /// The requests' bytes, back to back.
+    /// The requests' bytes, back to back, but for large values.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The same with all values in their places, if there are large ones.
+    pub(super) fn take_pieces(&mut self) -> Option<Vec<Bytes>> {
+        let large = self.large.take()?;
+        let small = Bytes::from(std::mem::take(&mut self.bytes));
+        let (mut pieces, mut from) = (Vec::with_capacity(2 * large.len() + 1), 0);
+        for (at, value) in *large {
+            pieces.extend([small.slice(from..at), value]);
+            from = at;
+        }
+        pieces.push(small.slice(from..));
+        Some(pieces)
     }
 
     pub(super) fn is_kept(&self) -> bool {
@@ -84,8 +115,11 @@ impl RequestBatch {
     }
 
     /// The requests' bytes, to be sent or given back.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        match self.take_pieces() {
+            None => self.bytes,
+            Some(pieces) => pieces.concat(),
+        }
     }
 }
 
@@ -228,6 +262,20 @@ mod tests {
 
         assert_eq!(one, other);
         assert_eq!(one.len(), 1);
+    }
+
+    #[test]
+    fn a_large_value_is_the_same_on_the_wire_and_not_copied() {
+        let version = Version::new(Hlc(1), NodeIndex(1), StartNumber::new(1));
+        let (large, small) = (Bytes::from(vec![b'l'; LARGE_BULK_BYTES]), Bytes::from_static(b"s"));
+        let (mut batch, mut expected) = (RequestBatch::new(), RequestBatch::new());
+        for (value, expires_at) in [(&large, None), (&small, None), (&large, Some(UnixMs(9)))] {
+            batch.push_write(b"k", value, version, expires_at);
+            expected.push(&PeerRequest::Write { key: b"k", value: Some(value), version, expires_at });
+        }
+        assert_eq!((batch.len(), batch.clone().into_bytes()), (3, expected.into_bytes()));
+        let pieces = batch.take_pieces().unwrap();
+        assert_eq!(pieces.iter().filter(|piece| piece.as_ptr() == large.as_ptr()).count(), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -36,6 +36,8 @@ use crate::time::WallClock;
 
 /// So often the sockets are looked at before a message leaves that still grows.
 const GATHERING_ROUNDS_MAX: usize = 3;
+/// Bytes that are read or written at a time. What is more has to wait until the clients have had their turn.
+const PIECE_BYTES: usize = 128 << 10;
 /// So many batches of a broken link are ended before others have their turn.
 const HANDED_OVER_AT_ONCE: usize = 64;
 
@@ -170,10 +172,17 @@ impl Link {
             self.gather().await;
             self.take(&mut marker, &mut writing);
             while writing.has_remaining() {
-                match socket.write_buf(&mut writing).await {
+                let written = match writing.remaining() {
+                    ..=PIECE_BYTES => socket.write_buf(&mut writing).await,
+                    _ => socket.write_buf(&mut (&mut writing).take(PIECE_BYTES)).await,
+                };
+                match written {
                     Ok(0) => return LinkFault::Lost("the socket takes no more".to_owned()),
                     Ok(count) => self.with_pipeline(|pipeline| pipeline.wrote(count)),
                     Err(error) => return LinkFault::Lost(error.to_string()),
+                }
+                if writing.has_remaining() {
+                    tokio::task::yield_now().await;
                 }
             }
         }
@@ -219,7 +228,10 @@ impl Link {
             if matched.is_err() {
                 return LinkFault::Lost("a reply that nobody asked for".to_owned());
             }
-            count = match socket.read_buf(reader.buffer()).await {
+            if count >= PIECE_BYTES / 2 {
+                tokio::task::yield_now().await;
+            }
+            count = match socket.read_buf(&mut reader.buffer().limit(PIECE_BYTES)).await {
                 Ok(0) if reader.is_torn() => return LinkFault::Lost("closed by the peer within a reply".to_owned()),
                 Ok(0) => return LinkFault::Lost("closed by the peer".to_owned()),
                 Ok(count) => count,

@@ -308,12 +308,34 @@ fn encode_reads(keys: &[&[u8]], out: &mut Vec<u8>) {
 }
 
 fn encode_set(key: &[u8], value: &[u8], version: Version, expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
+    encode_set_head(key, expires_at, out);
+    reply::bulk(out, value);
+    encode_set_tail(version, expires_at, out);
+}
+
+/// Appends what stands around a value of so many bytes in a fresh write, and tells where that belongs.
+pub(super) fn encode_around(
+    value_bytes: usize,
+    (key, version, expires_at): (&[u8], Version, Option<UnixMs>),
+    out: &mut Vec<u8>,
+) -> usize {
+    encode_set_head(key, expires_at, out);
+    reply::bulk_header(out, value_bytes);
+    let at = out.len();
+    reply::line_end(out);
+    encode_set_tail(version, expires_at, out);
+    at
+}
+
+fn encode_set_head(key: &[u8], expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
     out.extend_from_slice(match expires_at {
         Some(_) => b"*6\r\n$4\r\nRSET\r\n",
         None => b"*4\r\n$4\r\nRSET\r\n",
     });
     reply::bulk(out, key);
-    reply::bulk(out, value);
+}
+
+fn encode_set_tail(version: Version, expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
     bulk_version(version, out);
     if let Some(at) = expires_at {
         out.extend_from_slice(b"$4\r\nPXAT\r\n");

@@ -30,7 +30,7 @@ pub(super) struct Outgoing {
 enum Chunk {
     /// Of small batches, with room for more unless it is long.
     Gathered(Vec<u8>),
-    /// A large batch as it is.
+    /// A large batch as it is, or a piece of one.
     Whole(Bytes),
 }
 
@@ -52,6 +52,8 @@ pub(super) enum Kept {
     Copied(Vec<u8>),
     /// The chunk that the batch became.
     Shared(Bytes),
+    /// The pieces of a batch with values that are sent from where they lie.
+    Pieces(Vec<Bytes>),
 }
 
 impl From<Kept> for Bytes {
@@ -59,6 +61,7 @@ impl From<Kept> for Bytes {
         match kept {
             Kept::Copied(bytes) => bytes.into(),
             Kept::Shared(bytes) => bytes,
+            Kept::Pieces(pieces) => pieces.concat().into(),
         }
     }
 }
@@ -84,6 +87,15 @@ impl Outgoing {
             }
         }
         Kept::Copied(bytes)
+    }
+
+    /// Appends the pieces of a batch with large values, and returns them for who wants to keep them.
+    #[cold]
+    pub(super) fn push_pieces(&mut self, pieces: Vec<Bytes>) -> Kept {
+        let written = pieces.iter().filter(|piece| !piece.is_empty()).cloned();
+        self.chunks.extend(written.map(Chunk::Whole));
+        self.remaining += pieces.iter().map(Bytes::len).sum::<usize>();
+        Kept::Pieces(pieces)
     }
 
     /// Puts `bytes` before everything else. Nothing may be written of what is there.

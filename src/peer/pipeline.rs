@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Buf;
 use tokio::sync::oneshot;
 
 use super::health::{IDLE_TICKS, PATIENCE_TICKS, Pulse, Signs, TICKS_PER_TIMEOUT};
@@ -155,14 +156,18 @@ impl Pipeline {
     }
 
     /// Queues a batch. True if the writer must be woken.
-    pub(super) fn push(&mut self, batch: RequestBatch, waiter: (oneshot::Sender<Answers>, Vec<PeerReply>)) -> bool {
+    pub(super) fn push(&mut self, mut batch: RequestBatch, waiter: (oneshot::Sender<Answers>, Vec<PeerReply>)) -> bool {
         let (sender, replies) = waiter;
         let (missing, is_kept) = (batch.len(), batch.is_kept());
-        let bytes = batch.into_bytes();
-        let end = bytes.len() as u64;
+        let before = self.outgoing.remaining();
+        let pushed = match batch.take_pieces() {
+            None => self.outgoing.push(batch.into_bytes()),
+            Some(pieces) => self.outgoing.push_pieces(pieces),
+        };
+        let bytes = self.outgoing.remaining() - before;
         self.requests += missing;
-        self.unwritten += bytes.len();
-        let pushed = self.outgoing.push(bytes);
+        self.unwritten += bytes;
+        let end = bytes as u64;
         self.queued.push_back(Waiter {
             sender: Some(sender),
             replies,

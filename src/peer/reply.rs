@@ -104,10 +104,15 @@ impl PeerReply {
             reply::array(out, 1);
             return bulk_version(version, out);
         };
+        Self::encode_record_head(version, expires_at, out);
+        reply::bulk(out, value);
+    }
+
+    /// The same without the value, which is to follow as a bulk string.
+    pub(crate) fn encode_record_head(version: Version, expires_at: Option<UnixMs>, out: &mut Vec<u8>) {
         reply::array(out, 3);
         bulk_version(version, out);
         bulk_expiry(expires_at, out);
-        reply::bulk(out, value);
     }
 
     /// Appends the reply's frame to `out`.

@@ -26,10 +26,12 @@ mod updates;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::HybridClock;
+use crate::codec::reply;
 use crate::config::ClusterConfig;
 use crate::mutation::{Mutation, is_on};
 use crate::peer::{CatchUp, FreshWrite, ListedRecord, Mark, PeerReply, PeerRequest, ReadRecord};
@@ -223,7 +225,11 @@ impl Replica {
                 self.copy(key, value, version, expires_at, now).encode(out);
             }
             PeerRequest::Revert { key, version } => self.revert(key, version, now).encode(out),
-            PeerRequest::Read { key } => self.read(slot_of(key), key, now, out),
+            PeerRequest::Read { key } => {
+                if let Some(value) = self.read(slot_of(key), key, now, out) {
+                    reply::bulk(out, &value);
+                }
+            }
             PeerRequest::ReadMany(keys) => self.read_many(&keys, now, out),
             PeerRequest::Mark(Mark { start, lowest_open, catch_up }) => {
                 self.store.advance_watermark(from, start, lowest_open, now);
@@ -308,6 +314,22 @@ impl Replica {
         let may_ack = self.may_ack(slot);
         let is_delete = value.is_none();
         written(self.store.write(slot, key, value, expires_at, version, now), may_ack, is_delete)
+    }
+
+    /// Serves a [`PeerRequest::Write`] of a large value, which is kept as it is: whatever else lies in its memory is kept with it.
+    pub fn keep(
+        &self,
+        slot: Slot,
+        (key, value): (&[u8], Bytes),
+        version: Version,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> PeerReply {
+        if let Err(refusal) = self.admit(version, expires_at, now) {
+            return refusal;
+        }
+        let may_ack = self.may_ack(slot);
+        written(self.store.write_apart(slot, key, value, expires_at, version, now), may_ack, false)
     }
 
     fn write_again(

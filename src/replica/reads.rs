@@ -1,5 +1,7 @@
 //! What a replica answers to its peers' reads, one at a time or many.
 
+use bytes::Bytes;
+
 use super::{Replica, updates};
 use crate::peer::{PeerReply, RecordsWriter};
 use crate::ring::Slot;
@@ -7,12 +9,22 @@ use crate::store::{Lookup, WARM_KEYS_MAX};
 use crate::time::UnixMs;
 
 impl Replica {
-    /// Appends the answer to a read of one key.
-    pub(super) fn read(&self, slot: Slot, key: &[u8], now: UnixMs, out: &mut Vec<u8>) {
+    /// Appends the answer to a read of one key ([`PeerRequest::Read`](crate::peer::PeerRequest::Read)), but for a value that is
+    /// too large to be copied: whoever gets it has to append it as a bulk string.
+    #[must_use = "the answer lacks it"]
+    pub fn read(&self, slot: Slot, key: &[u8], now: UnixMs, out: &mut Vec<u8>) -> Option<Bytes> {
         if !self.may_answer(slot) {
-            return PeerReply::Syncing.encode(out);
+            PeerReply::Syncing.encode(out);
+            return None;
         }
-        self.store.read(slot, key, now, |lookup| updates::encode_lookup(lookup, out));
+        self.store.read(slot, key, now, |lookup| {
+            let Some((record, value)) = lookup.live().and_then(|record| Some((record, record.large_value()?))) else {
+                updates::encode_lookup(lookup, out);
+                return None;
+            };
+            PeerReply::encode_record_head(record.version(), record.expires_at(), out);
+            Some(value)
+        })
     }
 
     /// Appends the one answer to a read of several keys.

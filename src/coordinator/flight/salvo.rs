@@ -93,8 +93,11 @@ impl<'a> Salvo<'a> {
                 });
                 continue;
             };
-            let (value, version) = (value.as_deref(), shots[0].version);
-            batch.push(&PeerRequest::Write { key, value, version, expires_at: *expires_at });
+            let version = shots[0].version;
+            match value {
+                Some(value) => batch.push_write(key, value, version, *expires_at),
+                None => batch.push(&PeerRequest::Write { key, value: None, version, expires_at: *expires_at }),
+            }
         }
         batch.keep();
         batch

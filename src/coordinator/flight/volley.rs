@@ -8,6 +8,7 @@
 use smallvec::SmallVec;
 
 use super::Flight;
+use crate::codec::LARGE_BULK_BYTES;
 use crate::coordinator::debts::Debts;
 use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::journey::{Journey, Passenger};
@@ -97,14 +98,22 @@ impl<'a> Volley<'a> {
         for (number, operation) in operations.iter().enumerate() {
             let Operation { slot, key, kind: OperationKind::Write { value, expires_at } } = operation else { continue };
             let shot = Shot::fire(coordinator, operation, now);
-            let (version, value, expires_at) = (shot.version, value.as_deref(), *expires_at);
+            let (version, expires_at) = (shot.version, *expires_at);
             *undecided -= usize::from(shot.acks >= quorum.write);
             shots.push(shot);
             let replicas = replica.ring.preference_list(*slot).as_slice();
             let others = replicas.iter().enumerate().filter(|&(_, &node)| node != replica.index);
             let step = Step::Write { attempt: 1 };
             let others = others.map(|(replica, &node)| (node, Item { operation: number, replica, step }));
-            outbox.push_to_all(others, &PeerRequest::Write { key, value, version, expires_at });
+            match value {
+                Some(large) if large.len() >= LARGE_BULK_BYTES => {
+                    outbox.push_large_to_all(others, (key, large, version), expires_at);
+                }
+                _ => {
+                    let value = value.as_deref();
+                    outbox.push_to_all(others, &PeerRequest::Write { key, value, version, expires_at });
+                }
+            }
         }
         outbox
     }
