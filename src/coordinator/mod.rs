@@ -280,7 +280,7 @@ impl ConsistentHashingKvStore {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> Option<Before> {
-        self.writes_alone(slot).then(|| self.store_bytes_here(slot, key, Some(value), expires_at, now).1)
+        self.writes_alone(slot).then(|| self.store_large_here(slot, key, value, expires_at, now).1)
     }
 
     /// Whether one replica is enough for a client with this quorum to read keys of `slot`, and this node may be that one.
@@ -312,6 +312,7 @@ impl ConsistentHashingKvStore {
     }
 
     /// The same for a value with its memory: if it is large it stays there.
+    #[inline]
     fn store_bytes_here(
         &self,
         slot: Slot,
@@ -320,14 +321,27 @@ impl ConsistentHashingKvStore {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> (Version, Before) {
-        let Some(large) = value.filter(|value| value.len() >= LARGE_BULK_BYTES) else {
-            return self.store_here(slot, key, value.map(AsRef::as_ref), expires_at, now);
-        };
+        match value {
+            Some(large) if large.len() >= LARGE_BULK_BYTES => self.store_large_here(slot, key, large, expires_at, now),
+            _ => self.store_here(slot, key, value.map(AsRef::as_ref), expires_at, now),
+        }
+    }
+
+    #[cold]
+    fn store_large_here(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        value: &Bytes,
+        expires_at: Option<UnixMs>,
+        now: UnixMs,
+    ) -> (Version, Before) {
         let stamp = |shown: Version| self.stamp_above(shown, now);
-        let (version, prior) = self.replica.store.write_next_apart(slot, key, large.clone(), expires_at, now, stamp);
+        let (version, prior) = self.replica.store.write_next_apart(slot, key, value.clone(), expires_at, now, stamp);
         (version, Before { version: prior.version, live: prior.live })
     }
 
+    #[inline]
     fn stamp_above(&self, shown: Version, now: UnixMs) -> Version {
         let replica = &self.replica;
         Version::new(replica.clock.tick_above(shown.hlc(), now), replica.index, replica.start())

@@ -98,16 +98,21 @@ impl RequestBatch {
     }
 
     /// The same with all values in their places, if there are large ones.
+    #[inline]
     pub(super) fn take_pieces(&mut self) -> Option<Vec<Bytes>> {
-        let large = self.large.take()?;
+        self.large.take().map(|large| self.cut(*large))
+    }
+
+    #[cold]
+    fn cut(&mut self, large: LargeValues) -> Vec<Bytes> {
         let small = Bytes::from(std::mem::take(&mut self.bytes));
         let (mut pieces, mut from) = (Vec::with_capacity(2 * large.len() + 1), 0);
-        for (at, value) in *large {
+        for (at, value) in large {
             pieces.extend([small.slice(from..at), value]);
             from = at;
         }
         pieces.push(small.slice(from..));
-        Some(pieces)
+        pieces
     }
 
     pub(super) fn is_kept(&self) -> bool {
@@ -115,6 +120,7 @@ impl RequestBatch {
     }
 
     /// The requests' bytes, to be sent or given back.
+    #[inline]
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         match self.take_pieces() {
             None => self.bytes,

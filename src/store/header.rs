@@ -5,6 +5,7 @@
 //! instead of a copy. For records of ordinary size this must cost nothing: the header has one byte with few values, and
 //! in the others Rust finds room to tell that it is a pointer to [`Apart`].
 
+use std::hint::cold_path;
 use std::sync::atomic::AtomicU8;
 
 use bytes::Bytes;
@@ -42,21 +43,27 @@ pub(super) struct Apart {
     pub(super) value: Bytes,
 }
 
-/// How many words stand before the key. No number: see [`Header`].
+/// How many words stand before the key, as their bytes. No number: see [`Header`].
 #[derive(Clone, Copy, Default)]
+#[repr(u8)]
 pub(super) enum FrontWords {
     #[default]
-    None,
-    One,
-    Two,
+    None = 0,
+    One = 8,
+    Two = 16,
 }
+
+const _: () = assert!(FrontWords::One as usize == WORD_BYTES && FrontWords::Two as usize == 2 * WORD_BYTES);
 
 impl Header {
     #[inline]
     pub(super) fn lead(&self) -> &Lead {
         match self {
             Self::Here(lead) => lead,
-            Self::Apart(apart) => &apart.lead,
+            Self::Apart(apart) => {
+                cold_path();
+                &apart.lead
+            }
         }
     }
 
@@ -64,7 +71,10 @@ impl Header {
     pub(super) fn lead_mut(&mut self) -> &mut Lead {
         match self {
             Self::Here(lead) => lead,
-            Self::Apart(apart) => &mut apart.lead,
+            Self::Apart(apart) => {
+                cold_path();
+                &mut apart.lead
+            }
         }
     }
 }
@@ -88,7 +98,15 @@ impl FrontWords {
 
     #[inline]
     pub(super) fn bytes(self) -> usize {
-        self as usize * WORD_BYTES
+        self as usize
+    }
+}
+
+impl Lead {
+    /// Where the key ends.
+    #[inline]
+    pub(super) fn key_end(&self) -> usize {
+        self.front.bytes() + self.key_bytes as usize
     }
 }
 

@@ -157,7 +157,8 @@ impl Record {
     }
 
     /// The same record under another version. Only for a record that nobody else holds yet.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "once per replicated write, and it is shorter than the call")]
     pub(super) fn stamped(mut self, version: Version) -> Self {
         let is_stamped = self.0.with_arc_mut(|block| stamp(unshared(block), version));
         if is_stamped { self } else { self.made_anew(version) }
@@ -178,9 +179,10 @@ impl Record {
     /// it has no room for the version's run.
     pub(super) fn overwrite(&mut self, content: Content<'_>, before: Version, version: Version) -> bool {
         let Some(value) = content.value else { return false };
-        let (key_start, value_start) = (self.key_start(), self.value_start());
+        let Header::Here(lead) = &self.0.header.header else { return false };
+        let (key_start, value_start, flags) = (lead.front.bytes(), lead.key_end(), lead.flags.load(Ordering::Relaxed));
         let timed = if content.expires_at.is_some() { TIMED } else { 0 };
-        if self.flags() & (TIMED | TOMBSTONE) != timed || self.0.slice.len() != value_start + value.len() {
+        if flags & (TIMED | TOMBSTONE) != timed || self.0.slice.len() != value_start + value.len() {
             return false;
         }
         self.0.with_arc_mut(|block| {
@@ -208,16 +210,18 @@ impl Record {
     /// The key.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        &self.0.slice[self.key_start()..self.value_start()]
+        let lead = self.lead();
+        &self.0.slice[lead.front.bytes()..lead.key_end()]
     }
 
     /// The value; `None` if this is a tombstone.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
-        (!self.has(TOMBSTONE)).then(|| match &self.0.header.header {
-            Header::Here(_) => &self.0.slice[self.value_start()..],
-            Header::Apart(apart) => &apart.value,
-        })
+        match &self.0.header.header {
+            Header::Here(lead) if lead.flags.load(Ordering::Relaxed) & TOMBSTONE != 0 => None,
+            Header::Here(lead) => Some(&self.0.slice[lead.key_end()..]),
+            Header::Apart(apart) => Some(&apart.value),
+        }
     }
 
     /// The value, if it stays apart from the block.
@@ -284,8 +288,11 @@ impl Record {
     /// What the allocator was asked for, at most: a run is counted as if it stood in the block. Whether it does depends on
     /// what else the process has stored, and what a store does must not.
     pub(super) fn heap_bytes(&self) -> usize {
-        let run_bytes = if self.lead().run == IN_BLOCK { 0 } else { WORD_BYTES };
-        let apart_bytes = self.value_apart().map_or(0, |value| size_of::<Apart>() + value.len());
+        let (lead, apart_bytes) = match &self.0.header.header {
+            Header::Here(lead) => (lead, 0),
+            Header::Apart(apart) => (&apart.lead, size_of::<Apart>() + apart.value.len()),
+        };
+        let run_bytes = if lead.run == IN_BLOCK { 0 } else { WORD_BYTES };
         HEAD_BYTES + run_bytes + self.0.slice.len() + apart_bytes
     }
 
@@ -345,10 +352,6 @@ impl Record {
         self.lead().front.bytes()
     }
 
-    fn value_start(&self) -> usize {
-        self.key_start() + self.lead().key_bytes as usize
-    }
-
     /// The expiry; of a tombstone, when it came here.
     fn time(&self) -> Option<UnixMs> {
         self.has(TIMED).then(|| self.word_before_key())
@@ -399,13 +402,14 @@ fn block_of(bytes: usize) -> ThinArc<Header, u8> {
 /// Puts a version into a block; false, and nothing has changed, if there is no room for its run.
 #[inline]
 fn stamp(block: &mut Block, version: Version) -> bool {
-    if block.header().lead().run == IN_BLOCK {
+    let lead = block.header_mut().lead_mut();
+    if lead.run == IN_BLOCK {
+        lead.hlc = version.hlc();
         write_run(block.slice_mut(), version);
     } else {
         let Some(place) = RUNS.place_of(version.run()) else { return false };
-        block.header_mut().lead_mut().run = place;
+        (lead.hlc, lead.run) = (version.hlc(), place);
     }
-    block.header_mut().lead_mut().hlc = version.hlc();
     true
 }
 

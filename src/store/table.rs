@@ -53,7 +53,8 @@ impl<T> Table<T> {
     }
 
     /// Where the item is that has this hash and `is_it`.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "a call takes as long as the search in a group")]
     pub(super) fn position(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<Place> {
         let mut group = self.home(hash)?;
         for _ in 0..self.groups.len() {
@@ -73,14 +74,16 @@ impl<T> Table<T> {
     }
 
     /// The item that has this hash and `is_it`.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "a call takes as long as the search in a group")]
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
         let at = self.position(hash, is_it)?;
         self.groups[at.group].items[at.place].as_ref()
     }
 
     /// The item that has this hash and `is_it`, to change or replace by one of the same hash.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "a call takes as long as the search in a group")]
     pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
         let at = self.position(hash, is_it)?;
         self.groups[at.group].items[at.place].as_mut()

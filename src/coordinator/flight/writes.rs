@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::Flight;
 use super::updates::{Reached, hand_over_update};
+use crate::codec::LARGE_BULK_BYTES;
 use crate::coordinator::answers::{revert_answer, write_outcome};
 use crate::coordinator::journey::{Ending, Journey, Passenger};
 use crate::coordinator::outbox::{Item, Outbox, Step};
@@ -46,6 +47,7 @@ impl Flight<'_> {
             Some(value) if progress.may_be_covered() => PeerRequest::WriteAgain { key, value, version, expires_at },
             _ => PeerRequest::Write { key, value, version, expires_at },
         };
+        let large = bytes.filter(|bytes| bytes.len() >= LARGE_BULK_BYTES && !progress.may_be_covered());
         let step = Step::Write { attempt: progress.attempt() };
         let replicas = coordinator.replica.ring.preference_list(*slot).as_slice().iter().enumerate();
         let others = replicas.filter(|&(_, &node)| node != coordinator.replica.index);
@@ -54,6 +56,9 @@ impl Flight<'_> {
             Some((node, Item { operation, replica, step }))
         });
         match terms {
+            None if let Some(large) = large => {
+                outbox.push_large_to_all(reachable, (key, large, version), expires_at);
+            }
             None => outbox.push_to_all(reachable, &request),
             Some(terms) => {
                 let reachable: Reached = reachable.collect();
