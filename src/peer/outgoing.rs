@@ -199,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_a_batch_go_out_in_order_and_come_back_as_one() {
+        let (mut outgoing, before) = filled(&[10]);
+        let value = Bytes::from(vec![b'v'; CHUNK_BYTES]);
+        let pieces = vec![Bytes::from_static(b"head"), value.clone(), Bytes::new(), Bytes::from_static(b"tail")];
+        let batch = pieces.concat();
+        let kept = outgoing.push_pieces(pieces);
+        assert!(outgoing.chunks.iter().any(|chunk| chunk.as_ptr() == value.as_ptr()), "the value is not copied");
+        assert_eq!(outgoing.remaining(), before.len() + batch.len());
+        assert_eq!(outgoing.copy_to_bytes(outgoing.remaining()), [before, batch.clone()].concat());
+        assert_eq!(Bytes::from(kept), batch);
+    }
+
+    #[test]
     fn memory_of_a_written_chunk_is_used_again() {
         let (mut outgoing, _) = filled(&[1000]);
         outgoing.advance(1000);
