@@ -24,6 +24,8 @@ const READ_BYTES_MIN: usize = 16 << 10;
 pub const LARGE_BULK_BYTES: usize = 1 << 20;
 /// Room behind a large bulk string, in bytes, for what else its frame may have. It may be used for the next frame as well.
 pub(super) const BEHIND_BYTES: usize = 4 << 10;
+/// What may lie beside a large bulk string that is kept with its buffer.
+pub(super) const OTHER_BYTES_MAX: usize = LARGE_BULK_BYTES / 16;
 /// What ends a header and a bulk string.
 const LINE_END: &[u8] = b"\r\n";
 
@@ -185,13 +187,15 @@ impl BulkArray {
     }
 
     /// Makes room in `buffer` for the bulk string that is arriving: for all of it, unless that is far more than its
-    /// sender has sent yet. For a large one `buffer` becomes one that begins with this frame.
+    /// sender has sent yet. For a large one that nothing to speak of precedes, `buffer` becomes one that begins with this frame.
+    /// Any other shares its buffer anyway, which grows as it has to: a frame of many large ones is not moved for each.
     pub(super) fn reserve(&mut self, buffer: &mut BytesMut) {
         let Some(bytes) = self.bulk_bytes else { return };
         let frame_bytes = self.position + bytes + LINE_END.len();
         let ahead = frame_bytes.saturating_sub(buffer.len());
         let has_room = buffer.capacity() - buffer.len() >= ahead.min(READ_BYTES_MIN);
-        if bytes < LARGE_BULK_BYTES {
+        let may_be_kept = bytes >= LARGE_BULK_BYTES && self.position <= OTHER_BYTES_MAX;
+        if !may_be_kept {
             if !has_room {
                 buffer.reserve(ahead.min(ahead_max(buffer.len())));
             }

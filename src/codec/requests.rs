@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::bulk_array::{LARGE_BULK_BYTES, Span};
+use super::bulk_array::{LARGE_BULK_BYTES, OTHER_BYTES_MAX, Span};
 
 /// Requests in the order of their arrival. Keeps their read buffer alive.
 #[derive(Default)]
@@ -105,8 +105,6 @@ impl Requests {
     }
 }
 
-/// What may lie beside an argument that is kept with its buffer.
-const OTHER_BYTES_MAX: usize = LARGE_BULK_BYTES / 16;
 /// Arguments of a batch above which its memory is given back with its requests: 64 KiB.
 const SPANS_KEPT_MAX: usize = 8 << 10;
 

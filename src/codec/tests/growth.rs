@@ -197,3 +197,25 @@ fn very_large_value_is_moved_in_small_steps() {
     }
     assert!(largest <= value_bytes / 15, "{largest} bytes were copied at a time");
 }
+
+#[test]
+fn many_large_values_of_one_frame_are_not_moved_for_each() {
+    let values = 64;
+    let input = format!("*{values}\r\n{}", bulk(LARGE_BULK_BYTES).repeat(values));
+    let (mut decoder, mut requests) = (RequestDecoder::new(DecodeLimits::default()), Requests::default());
+    let (mut buffer, mut moved, mut rest) = (BytesMut::with_capacity(PIECE_BYTES), 0, input.as_bytes());
+    while !rest.is_empty() {
+        // A read takes no more than there is room for.
+        let room = buffer.capacity() - buffer.len();
+        let (piece, behind) = rest.split_at(PIECE_BYTES.min(room).min(rest.len()));
+        buffer.extend_from_slice(piece);
+        rest = behind;
+        let (place, bytes) = (buffer.as_ptr(), buffer.len());
+        decoder.decode_up_to(1, &mut buffer, &mut requests).unwrap();
+        if buffer.as_ptr() != place && requests.is_empty() {
+            moved += bytes;
+        }
+    }
+    assert_eq!(requests.len(), 1);
+    assert!(moved <= 3 * input.len(), "{moved} bytes were moved for {}", input.len());
+}
