@@ -49,6 +49,12 @@ impl ReplyReader {
         let (len, room) = (self.buffer.len(), self.buffer.capacity() - self.buffer.len());
         if room < READ_BYTES_MIN && (len < READ_BYTES || room == 0) {
             self.buffer.reserve(READ_BYTES);
+            // It may have got back all the memory of a large reply, which is nobody else's any more.
+            if len < READ_BYTES && self.buffer.capacity() > 4 * READ_BYTES {
+                let mut small = BytesMut::with_capacity(2 * READ_BYTES);
+                small.extend_from_slice(&self.buffer);
+                self.buffer = small;
+            }
         }
         &mut self.buffer
     }
@@ -106,6 +112,24 @@ mod tests {
         }
         assert!(!reader.is_torn());
         Ok(replies)
+    }
+
+    #[test]
+    fn memory_of_a_large_reply_is_not_kept() {
+        let mut reader = ReplyReader::new(DecodeLimits::default());
+        let record = ReadRecord { version: Version::default(), expires_at: None, value: Some(vec![7; 2 << 20].into()) };
+        let mut bytes = Vec::new();
+        PeerReply::Record(record).encode(&mut bytes);
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let buffer = reader.buffer();
+            let room = buffer.capacity() - buffer.len();
+            let (piece, behind) = rest.split_at(READ_BYTES.min(room).min(rest.len()));
+            buffer.extend_from_slice(piece);
+            rest = behind;
+            drop(reader.next().unwrap());
+        }
+        assert!(reader.buffer().capacity() <= 4 * READ_BYTES);
     }
 
     #[test]
