@@ -37,7 +37,7 @@ impl ConsistentHashingKvStore {
     /// `deadline`. Slots that are found on all their replicas are forgotten.
     ///
     /// Without any write: as many as could hold one. If none is wanted: as many as are found at one look. Else the most that were
-    /// found at any: what a replica holds it keeps, and the last look may be cut short.
+    /// found at any: what a replica holds it keeps as long as it runs, and the last look may be cut short.
     pub async fn wait(&self, written: &mut WrittenSlots, wanted: u64, deadline: Option<Instant>) -> u16 {
         let (mut pause, mut others) = (PAUSE_FIRST, 0);
         loop {
