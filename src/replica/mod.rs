@@ -307,13 +307,26 @@ impl Replica {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> PeerReply {
+        let is_delete = value.is_none();
+        let write = |store: &LocalKvStore| store.write(slot, key, value, expires_at, version, now);
+        self.admitted(slot, (version, expires_at, now), is_delete, write)
+    }
+
+    /// What comes of `write`, unless it is refused before.
+    #[inline]
+    fn admitted(
+        &self,
+        slot: Slot,
+        (version, expires_at, now): (Version, Option<UnixMs>, UnixMs),
+        is_delete: bool,
+        write: impl FnOnce(&LocalKvStore) -> Written,
+    ) -> PeerReply {
         if let Err(refusal) = self.admit(version, expires_at, now) {
             return refusal;
         }
         // Asked before: what was promised by an earlier run is known only by a slot that counts.
         let may_ack = self.may_ack(slot);
-        let is_delete = value.is_none();
-        written(self.store.write(slot, key, value, expires_at, version, now), may_ack, is_delete)
+        written(write(&self.store), may_ack, is_delete)
     }
 
     /// Serves a [`PeerRequest::Write`] of a large value, which is kept as it is: whatever else lies in its memory is kept with it.
@@ -325,11 +338,8 @@ impl Replica {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> PeerReply {
-        if let Err(refusal) = self.admit(version, expires_at, now) {
-            return refusal;
-        }
-        let may_ack = self.may_ack(slot);
-        written(self.store.write_apart(slot, key, value, expires_at, version, now), may_ack, false)
+        let write = |store: &LocalKvStore| store.write_apart(slot, key, value, expires_at, version, now);
+        self.admitted(slot, (version, expires_at, now), false, write)
     }
 
     fn write_again(
@@ -340,12 +350,9 @@ impl Replica {
         expires_at: Option<UnixMs>,
         now: UnixMs,
     ) -> PeerReply {
-        if let Err(refusal) = self.admit(version, expires_at, now) {
-            return refusal;
-        }
         let slot = Slot::of_key(key);
-        let may_ack = self.may_ack(slot);
-        written(self.store.write_again(slot, key, value, expires_at, version, now), may_ack, false)
+        let write = |store: &LocalKvStore| store.write_again(slot, key, value, expires_at, version, now);
+        self.admitted(slot, (version, expires_at, now), false, write)
     }
 
     pub(crate) fn copy(
