@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
-
-use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use crate::codec::Protocol;
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
+use parking_lot::Mutex;
+
+use super::kill_token::KillToken;
+use super::spec::CommandId;
+use super::table;
 
 /// What a client said of itself, and what it did last. Shown to other clients by CLIENT LIST.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,6 +36,9 @@ pub struct ClientDescription {
     pub peer: Option<NodeIndex>,
 }
 
+/// In place of the number of a [`CommandId`]: the client has not asked for anything yet.
+const NO_COMMAND: u16 = u16::MAX;
+
 /// One connected client. Its session owns it; the registry lends it to others.
 #[derive(Debug)]
 pub struct Client {
@@ -49,12 +54,12 @@ pub struct Client {
     last_active: AtomicU64,
     /// Whether nothing of it is being served.
     waiting: AtomicBool,
-    /// The name of its last command: an index into the order of [`super::spec::CommandId`] is not needed, a static name is.
-    last_command: Mutex<&'static str>,
+    /// The number of its last command's [`CommandId`], or [`NO_COMMAND`].
+    last_command: AtomicU16,
     /// Rarely written and rarely read.
     description: Mutex<ClientDescription>,
     /// Ends its session, by CLIENT KILL or when the server stops.
-    pub killed: CancellationToken,
+    pub killed: KillToken,
 }
 
 impl Client {
@@ -70,9 +75,15 @@ impl Client {
     }
 
     /// Notes that the client sent this command.
-    pub fn was_active(&self, command: &'static str, now: UnixMs) {
+    pub fn was_active(&self, command: Option<CommandId>, now: UnixMs) {
         self.last_active.store(now.0, Ordering::Relaxed);
-        *self.last_command.lock() = command;
+        self.last_command.store(command.map_or(NO_COMMAND, |id| id as u16), Ordering::Relaxed);
+    }
+
+    /// The name of its last command, as Redis shows it.
+    fn last_command(&self) -> &'static str {
+        let number = self.last_command.load(Ordering::Relaxed);
+        table::everything().find(|spec| spec.id as u16 == number).map_or("NULL", |spec| spec.name)
     }
 
     /// Notes that all it has sent is served.
@@ -120,7 +131,7 @@ impl Client {
             about.name,
             seconds_since(self.connected_at.0),
             seconds_since(self.last_active.load(Ordering::Relaxed)),
-            *self.last_command.lock(),
+            self.last_command(),
             about.library_name,
             about.library_version,
         );
@@ -143,7 +154,7 @@ impl Clients {
         local_address: String,
         now: UnixMs,
         max: usize,
-        stop: &CancellationToken,
+        stop: &KillToken,
     ) -> Option<Arc<Client>> {
         let mut connected = self.connected.lock();
         if connected.len() >= max {
@@ -156,9 +167,9 @@ impl Clients {
             connected_at: now,
             last_active: AtomicU64::new(now.0),
             waiting: AtomicBool::new(true),
-            last_command: Mutex::new("NULL"),
+            last_command: AtomicU16::new(NO_COMMAND),
             description: Mutex::default(),
-            killed: stop.child_token(),
+            killed: stop.child(),
         });
         connected.insert(client.id, Arc::clone(&client));
         Some(client)
@@ -173,7 +184,7 @@ impl Clients {
     pub fn close_idle(&self, patience: Duration, now: UnixMs) {
         for client in self.all().iter().filter(|client| client.is_idle(patience, now)) {
             tracing::debug!(client = client.id, address = %client.address, "closing an idle client");
-            client.killed.cancel();
+            client.killed.kill();
         }
     }
 
@@ -196,17 +207,17 @@ mod tests {
 
     #[test]
     fn idle_is_who_was_silent_too_long_and_waits_and_is_no_node() {
-        let (clients, stop) = (Clients::default(), CancellationToken::new());
+        let (clients, stop) = (Clients::default(), KillToken::default());
         let connect = || clients.connect(String::new(), String::new(), UnixMs(1000), usize::MAX, &stop).unwrap();
         let [silent, speaking, working, peer] = [connect(), connect(), connect(), connect()];
-        speaking.was_active("ping", UnixMs(2000));
+        speaking.was_active(Some(CommandId::Ping), UnixMs(2000));
         working.works();
         peer.describe(|about| about.peer = Some(NodeIndex(1)));
 
         clients.close_idle(Duration::from_secs(5), UnixMs(6000));
-        assert!(!silent.killed.is_cancelled(), "exactly as long as it may");
+        assert!(!silent.killed.is_killed(), "exactly as long as it may");
         clients.close_idle(Duration::from_secs(5), UnixMs(6001));
-        let closed = [silent, speaking, working, peer].map(|client| client.killed.is_cancelled());
+        let closed = [silent, speaking, working, peer].map(|client| client.killed.is_killed());
         assert_eq!(closed, [true, false, false, false]);
     }
 }

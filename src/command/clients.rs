@@ -172,7 +172,7 @@ fn kill_all(context: &Context<'_>, filter: &KillFilter<'_>) -> Killed {
         if is_me {
             killed.me = true;
         } else {
-            client.killed.cancel();
+            client.killed.kill();
         }
     }
     killed
@@ -382,11 +382,11 @@ mod tests {
         {
             assert_eq!(bench.ask(request), ":0\r\n", "{request}");
         }
-        assert!(!first.killed.is_cancelled());
+        assert!(!first.killed.is_killed());
         assert_eq!(bench.ask_for(&format!("CLIENT KILL {}", first.address)), ("+OK\r\n".to_owned(), Flow::Pause));
-        assert!(first.killed.is_cancelled() && !second.killed.is_cancelled());
+        assert!(first.killed.is_killed() && !second.killed.is_killed());
         assert_eq!(bench.ask("CLIENT KILL ID 3 TYPE normal USER default MAXAGE 0"), ":1\r\n");
-        assert!(second.killed.is_cancelled());
+        assert!(second.killed.is_killed());
     }
 
     #[test]
@@ -395,6 +395,6 @@ mod tests {
         let own_address = bench.client.address.clone();
         assert_eq!(bench.ask_for(&format!("CLIENT KILL {own_address}")), ("+OK\r\n".to_owned(), Flow::Close));
         assert_eq!(bench.ask_for("CLIENT KILL ID 1 SKIPME no"), (":1\r\n".to_owned(), Flow::Close));
-        assert!(!bench.client.killed.is_cancelled());
+        assert!(!bench.client.killed.is_killed());
     }
 }

@@ -20,7 +20,7 @@ use super::integer::parse_i64;
 use super::modes::Replies;
 use super::monitor;
 use super::server::Server;
-use super::spec::{CommandSpec, Flags};
+use super::spec::{CommandId, CommandSpec, Flags};
 use super::watch::Feed;
 
 /// The version of Redis whose answers these are, for clients that choose by it what they may ask.
@@ -33,8 +33,8 @@ pub(super) const USER: &str = "default";
 pub struct State {
     /// The version of RESP that the client is answered in.
     pub protocol: Protocol,
-    /// The name of the last command, for CLIENT LIST.
-    pub last_command: &'static str,
+    /// The last command, for CLIENT LIST.
+    pub last_command: Option<CommandId>,
     /// The node that the connection introduced itself as, by which it may use the commands between nodes.
     pub peer: Option<NodeIndex>,
     /// Whether it has said the password, or came when there was none.
@@ -55,7 +55,7 @@ impl State {
         let quorum = server.store.quorum();
         Self {
             protocol: Protocol::default(),
-            last_command: "NULL",
+            last_command: None,
             peer: None,
             authenticated,
             replies: Replies::On,

@@ -197,7 +197,7 @@ impl Context<'_> {
         spec: &'static CommandSpec,
         serve: impl FnOnce(&mut Self) -> Result<Flow, CommandError>,
     ) -> Flow {
-        self.state.last_command = spec.name;
+        self.state.last_command = Some(spec.id);
         self.turn.meter.begin(spec);
         let reply_at = self.turn.out.len();
         let flow = match serve(self) {

@@ -29,6 +29,7 @@ mod info;
 pub mod integer;
 pub mod introspect;
 mod keyspace;
+mod kill_token;
 #[cfg(test)]
 mod large_tests;
 mod latency;
@@ -61,6 +62,7 @@ mod watch;
 
 pub use client::{Client, ClientDescription, Clients};
 pub use connection::State;
+pub use kill_token::KillToken;
 pub use live::LiveSettings;
 pub use modes::Replies;
 pub use pause::{Pause, PauseScope};

@@ -18,7 +18,8 @@ use crate::time::{UnixMs, WallClock};
 use crate::version::StartNumber;
 
 use super::{
-    Client, Clients, Flow, LiveSettings, Order, Pause, Refusals, Server, State, Statistics, Turn, ask_cluster, dispatch,
+    Client, Clients, Flow, KillToken, LiveSettings, Order, Pause, Refusals, Server, State, Statistics, Turn,
+    ask_cluster, dispatch,
 };
 
 /// When everything happens.
@@ -210,6 +211,6 @@ pub(super) fn request(line: &str) -> Requests {
 fn connect(server: &Server) -> Arc<Client> {
     let address = format!("127.0.0.1:{}", 50_001 + server.clients.count());
     let local_address = "127.0.0.1:7001".to_owned();
-    let stop = CancellationToken::new();
+    let stop = KillToken::default();
     server.clients.connect(address, local_address, NOW, usize::MAX, &stop).expect("there is room for every client")
 }

@@ -8,11 +8,10 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ServeError;
-use crate::command::{Server, Statistics};
+use crate::command::{KillToken, Server, Statistics};
 use crate::session::{self, Admission, DENIED, TURNED_AWAY};
 
 /// Connections that the system keeps waiting for us, as Redis asks for.
@@ -51,11 +50,11 @@ pub(super) async fn bind(address: &str) -> Result<TcpListener, ServeError> {
 }
 
 /// Accepts connections until `stop`.
-pub(super) async fn run(server: Arc<Server>, listener: TcpListener, sessions: TaskTracker, stop: CancellationToken) {
+pub(super) async fn run(server: Arc<Server>, listener: TcpListener, sessions: TaskTracker, stop: KillToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = stop.killed() => return,
         };
         match accepted {
             Ok((socket, _)) => welcome(&server, socket, &sessions, &stop),
@@ -69,7 +68,7 @@ pub(super) async fn run(server: Arc<Server>, listener: TcpListener, sessions: Ta
 
 /// Starts a session, or turns the client away if there are too many. Whoever comes then may still be a peer, without
 /// whom this node would count for nothing, so there is room to find that out.
-fn welcome(server: &Arc<Server>, socket: TcpStream, sessions: &TaskTracker, stop: &CancellationToken) {
+fn welcome(server: &Arc<Server>, socket: TcpStream, sessions: &TaskTracker, stop: &KillToken) {
     let Ok((theirs, ours)) = prepare(&socket, server.live.tcp_keepalive()) else {
         return; // it is gone already
     };

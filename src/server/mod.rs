@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::cli::ServeOptions;
-use crate::command::{Clients, LiveSettings, Pause, Refusals, Server, Statistics, Watch, parse_update};
+use crate::command::{Clients, KillToken, LiveSettings, Pause, Refusals, Server, Statistics, Watch, parse_update};
 use crate::coordinator::{ConsistentHashingKvStore, run_updates};
 use crate::peer::{LinkOptions, LocalNode, RespCommunicator};
 use crate::replica::{Replica, anti_entropy, hints, janitor, sync};
@@ -116,7 +116,7 @@ pub struct Node {
     pub address: SocketAddr,
     /// Ended first: the listener and the sessions, whose running commands still need the links.
     sessions: TaskTracker,
-    stop_sessions: CancellationToken,
+    stop_sessions: KillToken,
     /// Ended last: links and background work.
     tasks: TaskTracker,
     stop_tasks: CancellationToken,
@@ -155,7 +155,7 @@ impl Node {
             server,
             address,
             sessions: TaskTracker::new(),
-            stop_sessions: CancellationToken::new(),
+            stop_sessions: KillToken::default(),
             tasks: TaskTracker::new(),
             stop_tasks: CancellationToken::new(),
         };
@@ -195,11 +195,13 @@ impl Node {
     /// Stops accepting, lets running commands finish and their replies leave, and the last copies of what they wrote
     /// arrive, then ends every task.
     pub async fn stop(self) {
-        end(&self.sessions, &self.stop_sessions, "sessions").await;
+        self.stop_sessions.kill();
+        end(&self.sessions, "sessions").await;
         if tokio::time::timeout(SETTLE_TIMEOUT, self.until_links_settle()).await.is_err() {
             tracing::warn!("not all peers answered in time");
         }
-        end(&self.tasks, &self.stop_tasks, "tasks").await;
+        self.stop_tasks.cancel();
+        end(&self.tasks, "tasks").await;
         tracing::info!("stopped");
     }
 
@@ -215,9 +217,8 @@ impl Node {
     }
 }
 
-/// Ends the tasks of `tracker`.
-async fn end(tracker: &TaskTracker, stop: &CancellationToken, what: &str) {
-    stop.cancel();
+/// Waits for the tasks of `tracker`, which were told to end.
+async fn end(tracker: &TaskTracker, what: &str) {
     tracker.close();
     if tokio::time::timeout(STOP_TIMEOUT, tracker.wait()).await.is_err() {
         tracing::warn!(what, left = tracker.len(), "not all ended in time");

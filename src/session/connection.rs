@@ -14,13 +14,12 @@ use tokio::io::{AsyncWriteExt, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::io::poll_read_buf;
-use tokio_util::sync::CancellationToken;
 
 use super::buffers;
 use super::lone::note_long_turn;
 use super::stall::Stall;
 use super::unsent::Unsent;
-use crate::command::LiveSettings;
+use crate::command::{KillToken, LiveSettings};
 
 /// How long a connection that is being closed waits for the client: to take its replies, to read what was sent before.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -66,7 +65,7 @@ impl Connection {
     pub(super) async fn receive(
         &mut self,
         mut death: Pin<&mut impl Future<Output = ()>>,
-        killed: &CancellationToken,
+        killed: &KillToken,
     ) -> io::Result<Received> {
         poll_fn(|context| {
             if self.input.capacity() == 0 {
@@ -84,7 +83,7 @@ impl Connection {
                         buffers::give_input(std::mem::take(&mut self.input));
                     }
                     let is_killed = match std::mem::replace(&mut self.hears_of_death, true) {
-                        true => killed.is_cancelled(),
+                        true => killed.is_killed(),
                         false => death.as_mut().poll(context).is_ready(),
                     };
                     if is_killed { Poll::Ready(Ok(Received::Killed)) } else { Poll::Pending }
@@ -115,7 +114,7 @@ impl Connection {
         &mut self,
         pieces: &[&[u8]],
         limits: Option<&LiveSettings>,
-        killed: &CancellationToken,
+        killed: &KillToken,
     ) -> io::Result<()> {
         let unsent = Unsent::new(pieces);
         if unsent.len() == 0 {
@@ -182,7 +181,7 @@ impl Connection {
 }
 
 /// Ends [`LINGER`] after `killed`.
-async fn linger_after(killed: &CancellationToken) {
-    killed.cancelled().await;
+async fn linger_after(killed: &KillToken) {
+    killed.killed().await;
     tokio::time::sleep(LINGER).await;
 }

@@ -19,12 +19,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::codec::{ProtocolError, Request, reply};
 use crate::command::{
-    self, Client, ClusterWide, Flow, LargeValue, LiveSettings, Order, PauseScope, Replies, Server, State, Statistics,
-    Turn, WaitOrder,
+    self, Client, ClusterWide, Flow, KillToken, LargeValue, LiveSettings, Order, PauseScope, Replies, Server, State,
+    Statistics, Turn, WaitOrder,
 };
 use crate::coordinator::{HurryTimer, Outcomes};
 use crate::peer::INTRODUCTION_COMMAND;
@@ -103,8 +102,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn run(&mut self, killed: &CancellationToken) -> std::io::Result<()> {
-        let mut death = std::pin::pin!(killed.cancelled());
+    async fn run(&mut self, killed: &KillToken) -> std::io::Result<()> {
+        let mut death = std::pin::pin!(killed.killed());
         let introduced_by = Instant::now() + LINGER;
         loop {
             self.client.waits();
@@ -140,7 +139,7 @@ impl<'a> Session<'a> {
     async fn receive_as_monitor(
         &mut self,
         mut death: Pin<&mut impl Future<Output = ()>>,
-        killed: &CancellationToken,
+        killed: &KillToken,
     ) -> std::io::Result<Received> {
         while let Some(feed) = &self.state.monitoring {
             let lines = tokio::select! {
@@ -154,7 +153,7 @@ impl<'a> Session<'a> {
     }
 
     /// Ends a connection that there is no room for.
-    async fn turn_away(&mut self, refusal: &[u8], killed: &CancellationToken) -> std::io::Result<()> {
+    async fn turn_away(&mut self, refusal: &[u8], killed: &KillToken) -> std::io::Result<()> {
         Statistics::add(&self.server.statistics.rejected_connections, 1);
         self.connection.send(&[refusal], None, killed).await?;
         self.connection.finish().await
@@ -178,11 +177,11 @@ impl<'a> Session<'a> {
     }
 
     /// Serves what has arrived: until it is used up, or nothing more is to be served.
-    async fn take_turns(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
+    async fn take_turns(&mut self, killed: &KillToken) -> std::io::Result<TurnEnd> {
         loop {
             let end = self.take_turn(killed).await?;
             // A client that never stops sending would not notice otherwise, and its unread bytes would cost it replies.
-            if killed.is_cancelled() && !self.may_go_on() {
+            if killed.is_killed() && !self.may_go_on() {
                 return Ok(TurnEnd::Close);
             }
             match end {
@@ -194,7 +193,7 @@ impl<'a> Session<'a> {
                 }
                 TurnEnd::Paused => tokio::select! {
                     () = self.server.pause.over(&self.server.store.replica.wall) => {}
-                    () = killed.cancelled() => return Ok(TurnEnd::Close),
+                    () = killed.killed() => return Ok(TurnEnd::Close),
                 },
             }
         }
@@ -207,11 +206,11 @@ impl<'a> Session<'a> {
     }
 
     /// Dispatches what has arrived, waits for what that launched, and sends the replies.
-    async fn take_turn(&mut self, killed: &CancellationToken) -> std::io::Result<TurnEnd> {
+    async fn take_turn(&mut self, killed: &KillToken) -> std::io::Result<TurnEnd> {
         let store = &self.server.store.replica.store;
         if self.requests.refill(self.connection.input(), store) == 1 && self.is_likely_served_here() {
             self.warm_lone().await;
-            if killed.is_cancelled() {
+            if killed.is_killed() {
                 return Ok(TurnEnd::Close);
             }
         }
@@ -274,7 +273,7 @@ impl<'a> Session<'a> {
         out: &[u8],
         taken: usize,
         large: &[LargeValue],
-        killed: &CancellationToken,
+        killed: &KillToken,
     ) -> std::io::Result<()> {
         let mut from = taken;
         let pieces = large.iter().flat_map(|large| {
@@ -334,7 +333,7 @@ impl<'a> Session<'a> {
     }
 
     /// Waits for other replicas, perhaps for ever: until the client leaves or is killed.
-    async fn wait(&mut self, order: WaitOrder, killed: &CancellationToken) -> TurnEnd {
+    async fn wait(&mut self, order: WaitOrder, killed: &KillToken) -> TurnEnd {
         let began = Instant::now();
         tokio::select! {
             biased;
@@ -342,7 +341,7 @@ impl<'a> Session<'a> {
                 self.server.watch.awaited(self.turn.meter.current().id, began.elapsed(), &[]);
                 TurnEnd::Busy
             }
-            () = killed.cancelled() => TurnEnd::Close,
+            () = killed.killed() => TurnEnd::Close,
             () = self.connection.left() => TurnEnd::Close,
         }
     }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+
+use crate::command::KillToken;
 
 /// Bytes that may wait for one monitor: Redis' limit for subscribers.
 const PENDING_BYTES_MAX: usize = 32 << 20;
@@ -27,7 +28,7 @@ pub(crate) struct Feed {
     pending: Mutex<Vec<u8>>,
     filled: Notify,
     /// Ends the monitor's session.
-    killed: CancellationToken,
+    killed: KillToken,
 }
 
 impl Monitors {
@@ -38,7 +39,7 @@ impl Monitors {
     }
 
     /// From now on a client is told; `killed` ends its session if it does not listen.
-    pub(crate) fn join(&self, killed: CancellationToken) -> Arc<Feed> {
+    pub(crate) fn join(&self, killed: KillToken) -> Arc<Feed> {
         let feed = Arc::new(Feed { pending: Mutex::default(), filled: Notify::new(), killed });
         self.change(|feeds| feeds.push(Arc::clone(&feed)));
         feed
@@ -78,7 +79,7 @@ impl Feed {
         let mut pending = self.pending.lock();
         if pending.len() + line.len() > PENDING_BYTES_MAX {
             *pending = Vec::new();
-            self.killed.cancel();
+            self.killed.kill();
             return false;
         }
         pending.extend_from_slice(line);
@@ -105,7 +106,7 @@ mod tests {
     async fn lines_gather_until_they_are_taken() {
         let monitors = Monitors::default();
         assert!(!monitors.any());
-        let feed = monitors.join(CancellationToken::new());
+        let feed = monitors.join(KillToken::default());
         assert!(monitors.any());
         monitors.tell(b"+one\r\n");
         monitors.tell(b"+two\r\n");
@@ -119,14 +120,14 @@ mod tests {
     #[tokio::test]
     async fn a_monitor_that_does_not_listen_is_closed_and_its_lines_are_dropped() {
         let monitors = Monitors::default();
-        let (deaf, killed) = (CancellationToken::new(), CancellationToken::new());
+        let (deaf, killed) = (KillToken::default(), KillToken::default());
         let (feed, other) = (monitors.join(deaf.clone()), monitors.join(killed.clone()));
         let line = vec![b'x'; PENDING_BYTES_MAX / 2];
         for _ in 0..3 {
             monitors.tell(&line);
             assert_eq!(other.lines().await.len(), line.len());
         }
-        assert!(deaf.is_cancelled() && !killed.is_cancelled());
+        assert!(deaf.is_killed() && !killed.is_killed());
         assert_eq!(feed.pending.lock().capacity(), 0);
         assert!(monitors.any(), "the other one goes on");
     }
