@@ -112,8 +112,12 @@ impl Lookahead {
     #[inline]
     fn warm(&mut self, store: &LocalKvStore) {
         let next = (self.next..self.batch.len()).take(WARM_KEYS_MAX);
-        let keys = next.filter_map(|index| self.batch.get(index)).map(|request| first_argument(&request));
-        store.warm(keys, &mut self.slots);
+        let mut keys = next.filter_map(|index| self.batch.get(index)).map(|request| first_argument(&request));
+        if self.batch.len() - self.next > 1 {
+            store.warm(keys, &mut self.slots);
+        } else if let Some(key) = keys.next() {
+            self.slots[0] = store.warm_slot(key);
+        }
     }
 }
 

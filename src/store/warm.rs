@@ -17,6 +17,10 @@ pub const WARM_KEYS_MAX: usize = 32;
 /// A record of a common size begins anywhere in a line and takes 112 bytes, so its end is on a line of its own half the time.
 const LAST_LINE_OFFSET: usize = 104;
 
+/// Where a store looks for a key within its slot.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHash(u64);
+
 impl LocalKvStore {
     /// Tells the slots of `keys`, which are no more than there is room for in `slots`, and brings what is needed to find
     /// the keys and to read their records into the cache. That is a hint: nothing changes.
@@ -24,13 +28,8 @@ impl LocalKvStore {
     pub fn warm<'a>(&self, keys: impl Iterator<Item = &'a [u8]>, slots: &mut [Slot; WARM_KEYS_MAX]) {
         let mut hashes: SmallVec<[u64; WARM_KEYS_MAX]> = SmallVec::new();
         for (key, slot) in keys.zip(slots.iter_mut()) {
-            *slot = Slot::of_key(key);
+            *slot = self.warm_slot(key);
             hashes.push(self.hashed(key).hash);
-            prefetch(self.slots[slot.as_usize()].line());
-        }
-        if hashes.len() == 1 {
-            // Waiting for its lines here would be no shorter than waiting where they are used.
-            return;
         }
         for (&slot, &hash) in slots.iter().zip(&hashes) {
             self.prefetch_entry(slot, hash);
@@ -40,16 +39,32 @@ impl LocalKvStore {
         }
     }
 
+    /// Tells the slot of a key and has its line brought into the cache. A key that comes alone needs no more: waiting for its other
+    /// lines here would be no shorter than waiting where they are used.
+    #[inline]
+    pub fn warm_slot(&self, key: &[u8]) -> Slot {
+        let slot = Slot::of_key(key);
+        prefetch(self.slots[slot.as_usize()].line());
+        slot
+    }
+
+    /// The hash of a key, for [`Self::warm_entry`] and [`Self::warm_record`].
+    #[must_use]
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash(self.hashed(key).hash)
+    }
+
     /// Has the table's entry of a key brought into the cache, for [`Self::warm_record`] to be called a little later.
     #[inline]
-    pub fn warm_entry(&self, slot: Slot, key: &[u8]) {
-        self.prefetch_entry(slot, self.hashed(key).hash);
+    pub fn warm_entry(&self, slot: Slot, KeyHash(hash): KeyHash) {
+        self.prefetch_entry(slot, hash);
     }
 
     /// The same for the record of a key, if it has one.
     #[inline]
-    pub fn warm_record(&self, slot: Slot, key: &[u8]) {
-        self.prefetch_record(slot, self.hashed(key).hash);
+    pub fn warm_record(&self, slot: Slot, KeyHash(hash): KeyHash) {
+        self.prefetch_record(slot, hash);
     }
 
     /// Brings what a mark will close in these slots into the cache, and the records that are freed with it: the next ones will
@@ -118,8 +133,8 @@ mod tests {
         assert_eq!(slots.as_slice(), expected);
         store.warm(std::iter::empty(), &mut slots);
         for key in &keys {
-            store.warm_entry(Slot::of_key(key), key);
-            store.warm_record(Slot::of_key(key), key);
+            store.warm_entry(Slot::of_key(key), store.hash(key));
+            store.warm_record(Slot::of_key(key), store.hash(key));
         }
 
         for key in &keys {
