@@ -28,8 +28,8 @@ class Bench:
 
     def __init__(self, arguments: argparse.Namespace, servers: Servers) -> None:
         self.servers = servers
-        self.pairs = arguments.pairs or (3 if arguments.quick else 5)
-        self.generator = Generator(arguments.load, arguments.client_core, 0.5 if arguments.quick else 2.0)
+        self.pairs = arguments.pairs or (3 if arguments.quick else 9)
+        self.generator = Generator(arguments.load, arguments.client_core, 0.5 if arguments.quick else 1.1)
         # What each server was filled with last: keys, bytes of each, and the slots.
         self.filled: dict[Server, tuple[int, int, bool, list[str]]] = {}
 

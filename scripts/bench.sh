@@ -6,7 +6,7 @@
 #
 # Usage: scripts/bench.sh [--quick] [--gate] [--rows PATTERN] [--list] [--pairs COUNT] [--threads COUNT] [--out FILE]
 #
-#   --quick          three pairs of short runs instead of five long ones: about five minutes instead of fifteen
+#   --quick          three pairs of short runs instead of nine longer ones: about five minutes instead of seventeen
 #   --gate           exit 1 when a median misses its floor
 #   --rows PATTERN   only rows whose name matches this regular expression, in whatever case
 #   --list           print the names of the rows (that match), and measure nothing
