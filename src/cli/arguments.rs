@@ -18,7 +18,7 @@ Examples:
   ringkv check --config cluster.toml             What is wrong with the file, or what it promises
   ringkv ring --config cluster.toml --key foo    Which nodes keep how much, and who keeps `foo`
   ringkv ring --simulate --nodes 3..1000         What rings of other sizes would come to
-  ringkv status --addr 127.0.0.1:7001 --watch    The running cluster at a glance, again every 2 seconds
+  ringkv status --addr 127.0.0.1:7001 --watch    The running cluster at a glance, over and over
 
 Exit codes: 0 done, 1 failed, 2 a mistake in the arguments or the file";
 
