@@ -12,12 +12,16 @@ mod clients;
 mod command;
 #[path = "shared/connection.rs"]
 mod connection;
+#[path = "tail_load/longest.rs"]
+mod longest;
 #[path = "tail_load/neighbours.rs"]
 mod neighbours;
 #[path = "tail_load/probe.rs"]
 mod probe;
 #[path = "shared/replies.rs"]
 mod replies;
+#[path = "tail_load/scheduler.rs"]
+mod scheduler;
 #[path = "tail_load/slow_link.rs"]
 mod slow_link;
 #[path = "tail_load/times.rs"]
@@ -54,11 +58,17 @@ enum Task {
     Probe {
         #[command(flatten)]
         server: Server,
+        /// The id of the server's process.
+        #[arg(long)]
+        process: u32,
         #[command(flatten)]
         end: End,
     },
     /// Sleeps for a millisecond at a time, and notes how much longer it took: the machine's own pauses.
     Hiccups {
+        /// The id of the server's process.
+        #[arg(long)]
+        process: u32,
         #[command(flatten)]
         end: End,
     },
@@ -163,11 +173,8 @@ impl Span {
 fn main() -> io::Result<()> {
     match Arguments::parse().task {
         Task::Fill { server, keys, pipeline } => clients::fill(server, keys, pipeline),
-        Task::Probe { server, end } => probe::probe(server, &Span::begin(end)),
-        Task::Hiccups { end } => {
-            probe::hiccups(&Span::begin(end));
-            Ok(())
-        }
+        Task::Probe { server, process, end } => probe::probe(server, process, &Span::begin(end)),
+        Task::Hiccups { process, end } => probe::hiccups(process, &Span::begin(end)),
         Task::Clients { server, end, count, writes } => clients::run(server, &Span::begin(end), count, writes),
         Task::Large { server, end, bytes } => neighbours::large(server, &Span::begin(end), bytes),
         Task::Deep { server, end, pipeline } => neighbours::deep(server, &Span::begin(end), pipeline),
