@@ -9,11 +9,14 @@ use smallvec::SmallVec;
 
 use super::LocalKvStore;
 use super::record::Record;
+use super::table::Item;
 use crate::prefetch::prefetch;
 use crate::ring::Slot;
 
 /// So many keys are worth warming at a time: their lines have to stay in the first-level cache until they are used.
 pub const WARM_KEYS_MAX: usize = 32;
+/// The head of a record and a key of a common size take fewer bytes than a line, and may begin anywhere in one.
+const KEY_END_OFFSET: usize = 63;
 /// A record of a common size begins anywhere in a line and takes 112 bytes, so its end is on a line of its own half the time.
 const LAST_LINE_OFFSET: usize = 104;
 
@@ -91,6 +94,15 @@ impl LocalKvStore {
     #[inline]
     fn prefetch_record(&self, slot: Slot, hash: u64) {
         self.slots[slot.as_usize()].lock().records.for_candidates(hash, prefetch_block);
+    }
+}
+
+impl Item for Record {
+    #[inline]
+    fn prefetch(&self) {
+        let block = self.address();
+        prefetch(block);
+        prefetch(block.wrapping_add(KEY_END_OFFSET));
     }
 }
 
