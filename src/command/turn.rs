@@ -135,6 +135,8 @@ impl Turn {
     }
 
     /// Launches a write of `key`. Its outcome belongs to the next note.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "an operation is made where it stays, and not moved there")]
     pub(crate) fn write(&mut self, slot: Slot, key: Bytes, value: Option<Bytes>, expires_at: Option<UnixMs>) {
         self.write_slots.push(slot);
         self.operations.push(Operation { slot, key, kind: OperationKind::Write { value, expires_at } });
@@ -242,6 +244,7 @@ impl Turn {
 
     /// Puts the replies together from what was known at once and the outcomes of what was launched, in order; `updated` are
     /// the updates' replies.
+    #[allow(clippy::needless_pass_by_value, reason = "nobody has a use for the outcomes afterwards")]
     pub(crate) fn finish(&mut self, outcomes: Outcomes, updated: Vec<Bytes>) {
         if self.notes.is_empty() {
             return;
@@ -254,12 +257,20 @@ impl Turn {
         out.reserve(known.len() + self.notes.len() * SHORT_REPLY_BYTES + bytes.min(LARGE_BYTES));
         let known_large = std::mem::take(&mut self.large).into_iter().peekable();
         let mut assembly = Assembly { known, known_large, used: 0, out, large: Vec::new() };
-        let (mut outcomes, mut updated) = (outcomes.into_iter(), updated.into_iter());
+        let (mut outcomes, mut updated) = (outcomes.as_slice(), updated.into_iter());
         let mut listed = std::mem::take(&mut self.notes);
         let used = listed.len();
         let mut notes = listed.drain(..);
         while let Some(note) = notes.next() {
             assembly.copy_until(note.at);
+            // A write of one key with which all went well, as nearly all are.
+            if let (Fold::Stored, 1, None, [Outcome::Written(_), rest @ ..]) =
+                (note.fold, note.operations, &self.tally.failure, outcomes)
+            {
+                outcomes = rest;
+                reply::ok(&mut assembly.out);
+                continue;
+            }
             let reply_at = assembly.out.len();
             if note.fold == Fold::Updated {
                 let reply = updated.next().expect("each update has a reply");
@@ -268,23 +279,21 @@ impl Turn {
                 continue;
             }
             let Fold::Whole { until, members } = note.fold else {
-                fold(&note, &mut outcomes, &mut self.tally, &mut assembly);
+                fold(&note, next_of(&mut outcomes, note.operations), &mut self.tally, &mut assembly);
                 look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
                 continue;
             };
             let members: Vec<Note> = notes.by_ref().take(members).collect();
-            let count = members.iter().map(|member| member.operations).sum();
-            let results: Vec<Outcome> = outcomes.by_ref().take(count).collect();
-            if let Some(failure) = first_failure(&results) {
+            let mut results = next_of(&mut outcomes, members.iter().map(|member| member.operations).sum());
+            if let Some(failure) = first_failure(results) {
                 reply::error(&mut assembly.out, &failure.to_string());
                 look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
                 assembly.skip_until(until);
                 continue;
             }
-            let mut results = results.into_iter();
             for member in members {
                 assembly.copy_until(member.at);
-                fold(&member, &mut results, &mut self.tally, &mut assembly);
+                fold(&member, next_of(&mut results, member.operations), &mut self.tally, &mut assembly);
             }
         }
         drop(notes);
@@ -307,10 +316,14 @@ struct Assembly {
 impl Assembly {
     #[inline]
     fn copy_until(&mut self, end: usize) {
-        // So it is for every reply of a pipeline of which nothing was known at once.
-        if end == self.used && self.known_large.len() == 0 {
-            return;
+        // Neither is so for any reply of a pipeline of which nothing was known at once.
+        if end > self.used || self.known_large.len() > 0 {
+            self.copy_known(end);
         }
+    }
+
+    #[inline(never)]
+    fn copy_known(&mut self, end: usize) {
         while let Some(LargeValue { at, value }) = self.known_large.next_if(|large| large.at <= end) {
             let at = self.out.len() + at - self.used;
             self.large.push(LargeValue { at, value });
@@ -340,17 +353,22 @@ fn look_for_error(meter: &mut Meter, command: CommandId, reply: &[u8]) {
     }
 }
 
-/// Appends one note's reply to `out`, made of as many outcomes as the note has operations.
-fn fold(note: &Note, outcomes: &mut impl Iterator<Item = Outcome>, tally: &mut Tally, assembly: &mut Assembly) {
+/// Takes the first `count` of these outcomes.
+#[inline]
+fn next_of<'a>(outcomes: &mut &'a [Outcome], count: usize) -> &'a [Outcome] {
+    outcomes.split_off(..count).expect("each operation has an outcome")
+}
+
+/// Appends one note's reply, made of the outcomes of its operations.
+fn fold(note: &Note, outcomes: &[Outcome], tally: &mut Tally, assembly: &mut Assembly) {
     let Assembly { out, large, .. } = assembly;
-    let outcomes = outcomes.take(note.operations);
     tally.count += note.counted;
     match note.fold {
-        Fold::Read(form) => match { outcomes }.next() {
+        Fold::Read(form) => match outcomes.first() {
             Some(Outcome::Read(Some(Found { value: Some(value), .. })))
                 if form == Reading::Value && value.len() >= LARGE_BYTES =>
             {
-                push_large(out, large, value);
+                push_large(out, large, value.clone());
             }
             Some(Outcome::Read(found)) => reading::found(form, found.as_ref(), note.protocol, out),
             Some(Outcome::Failed(error)) => reply::error(out, &error.to_string()),
@@ -393,13 +411,13 @@ fn answer_count(tally: &mut Tally, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn add_up(part: PartialFold, outcomes: impl Iterator<Item = Outcome>, tally: &mut Tally) {
+fn add_up(part: PartialFold, outcomes: &[Outcome], tally: &mut Tally) {
     for outcome in outcomes {
         match (part, outcome) {
             (PartialFold::Existing, Outcome::Read(Some(Found { value: Some(_), .. })))
             | (PartialFold::Deleted, Outcome::Written(Before { live: true, .. })) => tally.count += 1,
             (_, Outcome::Failed(error)) => {
-                tally.failure.get_or_insert(error);
+                tally.failure.get_or_insert_with(|| error.clone());
             }
             (_, Outcome::Read(_) | Outcome::Written(_)) => {}
         }
