@@ -44,15 +44,14 @@ pub fn integer(out: &mut Vec<u8>, number: i64) {
 /// `$length`, then the bytes.
 #[inline]
 pub fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.reserve(HEADER_BYTES_MAX + bytes.len() + LINE_END.len());
-    match short_header(b'$', bytes.len()) {
-        Some((header, header_bytes)) => {
+    match SHORT_BULK_HEADERS.get(bytes.len()) {
+        Some(ShortHeader { text, len }) => {
             // All of it at once, since a copy of a length that is known is a single instruction.
-            let end = out.len() + header_bytes;
-            out.extend_from_slice(&header);
+            let end = out.len() + usize::from(*len);
+            out.extend_from_slice(text);
             out.truncate(end);
         }
-        None => header(out, b'$', bytes.len(), 0),
+        None => header(out, b'$', bytes.len(), bytes.len() + LINE_END.len()),
     }
     out.extend_from_slice(bytes);
     out.extend_from_slice(LINE_END);
@@ -215,16 +214,35 @@ fn by_protocol(protocol: Protocol, resp2: u8, resp3: u8) -> u8 {
     }
 }
 
-/// `<kind><number>\r\n` and how many bytes that takes, if the number has up to three digits.
-#[inline]
-fn short_header(kind: u8, number: usize) -> Option<([u8; 8], usize)> {
-    let digit = |number: usize| b'0' + (number % 10).to_le_bytes()[0];
-    Some(match number {
-        0..10 => ([kind, digit(number), b'\r', b'\n', 0, 0, 0, 0], 4),
-        10..100 => ([kind, digit(number / 10), digit(number), b'\r', b'\n', 0, 0, 0], 5),
-        100..1000 => ([kind, digit(number / 100), digit(number / 10), digit(number), b'\r', b'\n', 0, 0], 6),
-        _ => return None,
-    })
+/// `$<number>\r\n` of a number with up to three digits.
+#[derive(Clone, Copy)]
+struct ShortHeader {
+    text: [u8; 7],
+    /// How many bytes of the text are meant.
+    len: u8,
+}
+
+/// The headers of bulk strings of common sizes: every key has one of them, and nearly every value.
+static SHORT_BULK_HEADERS: [ShortHeader; 1000] = short_bulk_headers();
+
+const fn short_bulk_headers() -> [ShortHeader; 1000] {
+    let mut headers = [ShortHeader { text: [0; 7], len: 0 }; 1000];
+    let mut number = 0;
+    while number < headers.len() {
+        let [ones, tens, hundreds] = [digit(number), digit(number / 10), digit(number / 100)];
+        headers[number] = match number {
+            0..10 => ShortHeader { text: [b'$', ones, b'\r', b'\n', 0, 0, 0], len: 4 },
+            10..100 => ShortHeader { text: [b'$', tens, ones, b'\r', b'\n', 0, 0], len: 5 },
+            _ => ShortHeader { text: [b'$', hundreds, tens, ones, b'\r', b'\n', 0], len: 6 },
+        };
+        number += 1;
+    }
+    headers
+}
+
+/// The last digit of a number.
+const fn digit(number: usize) -> u8 {
+    b'0' + (number % 10).to_le_bytes()[0]
 }
 
 /// Appends `<kind><number>\r\n`, with room made for it and for `more` bytes.
