@@ -49,16 +49,16 @@ impl HybridClock {
 
     /// A reading larger than every one issued or observed before and not behind the wall clock `now`.
     pub fn tick(&self, now: UnixMs) -> Hlc {
-        let floor = Hlc::first_of(now);
-        let step = |last| Some(Hlc(last).next().max(floor).0);
-        let last = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).unwrap_or_else(|last| last);
-        Hlc(last).next().max(floor)
+        self.tick_above(Hlc::default(), now)
     }
 
     /// A reading larger than `seen` too, which this node's own store holds and so accepted within the limit.
     pub fn tick_above(&self, seen: Hlc, now: UnixMs) -> Hlc {
-        self.last.fetch_max(seen.0, Ordering::AcqRel);
-        self.tick(now)
+        let floor = seen.next().max(Hlc::first_of(now));
+        let above = |last| Hlc(last).next().max(floor);
+        let step = |last| Some(above(last).0);
+        let last = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).unwrap_or_else(|last| last);
+        above(last)
     }
 
     /// Moves the clock to at least `seen`.
