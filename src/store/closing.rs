@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
+use super::open::shrink;
 use crate::ring::{NodeIndex, Slot};
 use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber, Version};
@@ -34,6 +35,7 @@ impl Closing {
     }
 
     /// Notes that an open write of `version` lies in `slot`.
+    #[inline]
     pub(super) fn push(&self, version: Version, slot: Slot, arrived_at: UnixMs) {
         if let Some(queue) = self.queues.get(version.node().as_usize()) {
             queue.lock().push_back(Note { start: version.start(), hlc: version.hlc(), arrived_at, slot });
@@ -56,9 +58,13 @@ impl Closing {
         }
     }
 
-    /// Forgets the writes that arrived at `deadline` or before: whatever their coordinators say, they are closed.
+    /// Forgets the writes that arrived at `deadline` or before: whatever their coordinators say, they are closed. And gives the
+    /// memory of a busy moment back, which the marks leave for the next one.
     pub(super) fn forget_until(&self, deadline: UnixMs) {
-        self.queues.iter().for_each(|queue| drain(queue, |note| note.arrived_at <= deadline, |_| {}));
+        for queue in &self.queues {
+            drain(queue, |note| note.arrived_at <= deadline, |_| {});
+            shrink(&mut queue.lock());
+        }
     }
 }
 
@@ -74,9 +80,6 @@ fn drain(queue: &Mutex<VecDeque<Note>>, is_due: impl Fn(&Note) -> bool, mut visi
         let mut queue = queue.lock();
         let due = queue.iter().take(DRAINED_MAX).take_while(|note| is_due(note)).count();
         let slots: smallvec::SmallVec<[Slot; DRAINED_MAX]> = queue.drain(..due).map(|note| note.slot).collect();
-        if queue.is_empty() && queue.capacity() > super::open::SHRINK_ABOVE {
-            queue.shrink_to(super::open::SHRINK_ABOVE);
-        }
         drop(queue);
         if !slots.is_empty() {
             visit(&slots);
