@@ -23,7 +23,7 @@ use crate::time::UnixMs;
 use crate::version::Version;
 
 /// Below this capacity a queue is not worth shrinking.
-pub(super) const SHRINK_ABOVE: usize = 64;
+const SHRINK_ABOVE: usize = 64;
 
 /// A version that arrived lately.
 pub(super) struct Entry {
@@ -66,27 +66,34 @@ impl OpenList {
 
     /// Closes what is decided, from the front on up to the first entry that is not.
     pub(super) fn close_due(&mut self, context: &Context<'_>) {
-        while let Some(entry) = self.entries.front() {
-            if !(context.passed(entry.version) || context.is_overdue(entry.arrived_at)) {
-                break;
+        loop {
+            if let Some(entry) = self.entries.pop_front_if(|entry| context.passed(entry.version)) {
+                self.closed(entry);
+            } else if self.entries.front().is_some_and(|entry| context.is_overdue(entry.arrived_at)) {
+                self.close_oldest(context);
+            } else {
+                return;
             }
-            self.close_oldest(context);
         }
     }
 
     /// Closes the oldest entry, due or not; false if there is none.
-    ///
-    /// What lies below is outranked by a decided record now, and freed.
     pub(super) fn close_oldest(&mut self, context: &Context<'_>) -> bool {
         let Some(entry) = self.entries.pop_front() else { return false };
-        self.bytes -= entry_bytes(entry.below.as_ref());
         if !context.passed(entry.version) {
             context.decider.decide_alone(entry.version);
         }
+        self.closed(entry);
+        true
+    }
+
+    /// What lies below an entry that is closed is outranked by a decided record now, and freed.
+    #[inline]
+    fn closed(&mut self, entry: Entry) {
+        self.bytes -= entry_bytes(entry.below.as_ref());
         if let Some(below) = entry.below {
             below.retire();
         }
-        true
     }
 
     /// What lies below the entry that is closed first.
@@ -171,14 +178,23 @@ impl OpenList {
         self.bytes
     }
 
+    #[inline]
     pub(super) fn shrink(&mut self) {
         shrink(&mut self.entries);
     }
 }
 
 /// Gives back the memory of a burst that is over.
+#[inline]
 pub(super) fn shrink<T>(queue: &mut VecDeque<T>) {
-    if queue.capacity() > SHRINK_ABOVE && queue.capacity() / 4 > queue.len() {
+    if queue.capacity() > SHRINK_ABOVE {
+        shrink_large(queue);
+    }
+}
+
+#[cold]
+fn shrink_large<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() / 4 > queue.len() {
         queue.shrink_to(queue.len() * 2);
     }
 }

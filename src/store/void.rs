@@ -77,6 +77,7 @@ impl VoidMarks {
         self.marks.len() * size_of::<VoidMark>()
     }
 
+    #[inline]
     pub(super) fn shrink(&mut self) {
         super::open::shrink(&mut self.marks);
     }
