@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::ConsistentHashingKvStore;
+use crate::time::UnixMs;
 use crate::version::Hlc;
 
 /// A batch's claim on the watermark, for as long as one of its writes may be taken back. What nobody waits for any more
@@ -13,19 +14,20 @@ use crate::version::Hlc;
 pub(super) struct Claim<'a> {
     coordinator: &'a ConsistentHashingKvStore,
     ticket: OpenTicket,
+    /// When the batch left. The clock is not read again for its mark, which closes what it has passed whatever the time.
+    now: UnixMs,
 }
 
 impl<'a> Claim<'a> {
-    pub(super) fn new(coordinator: &'a ConsistentHashingKvStore, ticket: OpenTicket) -> Self {
-        Self { coordinator, ticket }
+    pub(super) fn new(coordinator: &'a ConsistentHashingKvStore, ticket: OpenTicket, now: UnixMs) -> Self {
+        Self { coordinator, ticket, now }
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let lowest_open = self.coordinator.gate.lock().close(&self.ticket);
-        let replica = &self.coordinator.replica;
-        replica.publish_lowest_open(lowest_open, replica.wall.now());
+        self.coordinator.replica.publish_lowest_open(lowest_open, self.now);
     }
 }
 

@@ -134,7 +134,7 @@ impl<'a> Flight<'a> {
             }
         }
         if let (Some(gate), Some((first, last))) = (&mut gate, stamped) {
-            flight.claim = Some(Claim::new(coordinator, gate.open(first, last)));
+            flight.claim = Some(Claim::new(coordinator, gate.open(first, last), now));
         }
         flight.post(outbox);
         drop(gate);

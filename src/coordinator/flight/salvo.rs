@@ -63,7 +63,7 @@ impl<'a> Salvo<'a> {
         let operations = std::mem::take(operations);
         let mut shots = SmallVec::<[Shot; 1]>::with_capacity(operations.len());
         shots.extend(operations.iter().map(|operation| Shot::fire(coordinator, operation, now)));
-        let (claim, acks) = (claim(coordinator, &mut gate, &shots), shots.first()?.acks);
+        let (claim, acks) = (claim(coordinator, &mut gate, &shots, now), shots.first()?.acks);
         let mut salvo = Box::new(Self { coordinator, quorum, operations, shots, sent, acks, claim });
         salvo.send();
         drop(gate);

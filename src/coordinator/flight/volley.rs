@@ -84,7 +84,7 @@ impl<'a> Volley<'a> {
         let volley = Self { coordinator, quorum, operations, shots, crew, mail, answered, undecided, claim: None };
         let mut volley = Box::new(volley);
         let outbox = volley.fire(now);
-        volley.claim = claim(coordinator, &mut gate, &volley.shots);
+        volley.claim = claim(coordinator, &mut gate, &volley.shots, now);
         super::post(coordinator, outbox, &mut volley.mail);
         drop(gate);
         Ok(volley)
@@ -190,9 +190,10 @@ pub(super) fn claim<'a>(
     coordinator: &'a ConsistentHashingKvStore,
     gate: &mut OpenWrites,
     shots: &[Shot],
+    now: UnixMs,
 ) -> Option<Claim<'a>> {
     let [first, last] = [shots.first()?, shots.last()?].map(|shot| shot.version.hlc());
-    Some(Claim::new(coordinator, gate.open(first, last)))
+    Some(Claim::new(coordinator, gate.open(first, last), now))
 }
 
 /// The writes as a flight carries them once each was handed over to all of its replicas.
