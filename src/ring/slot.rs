@@ -56,10 +56,11 @@ impl Slot {
         self.0
     }
 
-    /// The number as an index into a list with an entry per slot.
+    /// The number as an index into a list with an entry per slot. No number is too large; so the compiler knows, too.
     #[must_use]
+    #[inline]
     pub fn as_usize(self) -> usize {
-        usize::from(self.0)
+        usize::from(self.0 % SLOT_COUNT)
     }
 }
 

@@ -48,7 +48,7 @@ impl LocalKvStore {
             closed_early: self.closed_early.load(Ordering::Relaxed),
             ..StoreCounts::default()
         };
-        for slot in &self.slots {
+        for slot in self.slots.iter() {
             let table = slot.lock();
             counts.keys += table.records.len();
             counts.tombstones += table.records.len() - table.tally.live as usize;

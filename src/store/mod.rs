@@ -49,7 +49,7 @@ use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::mutation::{Mutation, is_on};
-use crate::ring::{NodeIndex, Slot};
+use crate::ring::{NodeIndex, SLOT_COUNT, Slot};
 use crate::time::UnixMs;
 use crate::version::{Hlc, StartNumber, Version};
 
@@ -113,9 +113,14 @@ impl SlotCell {
     }
 }
 
+fn cells() -> Box<[SlotCell; SLOT_COUNT as usize]> {
+    let cells: Box<[SlotCell]> = Slot::all().map(|_| SlotCell::default()).collect();
+    cells.try_into().unwrap_or_else(|_| unreachable!("each slot has a cell"))
+}
+
 /// The records of one node.
 pub struct LocalKvStore {
-    slots: Box<[SlotCell]>,
+    slots: Box<[SlotCell; SLOT_COUNT as usize]>,
     /// Slots that a sweep has to visit.
     dirty: DirtySlots,
     closing: Closing,
@@ -135,7 +140,7 @@ impl LocalKvStore {
     #[must_use]
     pub fn new(options: StoreOptions) -> Self {
         Self {
-            slots: Slot::all().map(|_| SlotCell::default()).collect(),
+            slots: cells(),
             dirty: DirtySlots::new(),
             closing: Closing::new(options.nodes),
             promises: Promises::new(),
