@@ -112,6 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_above_a_version_outranks_that_and_all_that_was_issued() {
+        let clock = HybridClock::new(1000);
+        let first = clock.tick(UnixMs(500));
+        let behind = clock.tick_above(Hlc::first_of(UnixMs(3)), UnixMs(500));
+        let ahead = clock.tick_above(Hlc::first_of(UnixMs(900)), UnixMs(500));
+        assert_eq!([behind, ahead], [first.next(), Hlc::first_of(UnixMs(900)).next()]);
+        assert_eq!(clock.last(), ahead);
+    }
+
+    #[test]
     fn a_clock_too_far_ahead_is_refused_with_both_clocks_named_and_moves_nothing() {
         let clock = HybridClock::new(1000);
         let refused = clock.observe(Hlc::first_of(UnixMs(61_000)), UnixMs(60_000));

@@ -144,6 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_a_busy_moment_is_kept_until_the_sweep() {
+        let closing = Closing::new(1);
+        let capacity = || closing.queues[0].lock().capacity();
+        (0..1000_u16).for_each(|hlc| closing.push(version(1, u64::from(hlc)), slot(hlc), UnixMs(5)));
+        assert_eq!(passed(&closing, 1, 1000).len(), 1000);
+        assert!(capacity() >= 1000);
+        closing.forget_until(UnixMs(0));
+        assert_eq!(capacity(), 0);
+    }
+
+    #[test]
     fn what_nobody_marks_is_forgotten_in_time() {
         let closing = Closing::new(1);
         closing.push(version(1, 1), slot(99), UnixMs(5));
