@@ -370,9 +370,9 @@ by how much its sleeps are too long tells the pauses that no server is to blame 
 
 Where the time of the slowest requests went. "Ran" and "waited": the server's main thread, on its core and ready while somebody else
 had it, as the system counts (to a millisecond). "Stood still": of "ran", when not even "the machine" was let onto that core, which
-no program can keep it from: the hypervisor or the kernel had it. "Neither": the thread slept, or the hypervisor is known to have
-had the core. "Left": what nobody else took, the server's own. This has to stay below {PAUSE_MS} ms. Waits behind the server's own
-threads are not taken off.
+no program's own code can keep it from: the hypervisor or the kernel had it. "Neither": the thread slept, or the hypervisor is known
+to have had the core. "Left": what nobody else took, the server's own. This has to stay below {PAUSE_MS} ms. Waits behind the server's
+own threads are not taken off.
 
 {table(["", *SPENT_HEADINGS], spent)}
 """

@@ -2,7 +2,9 @@
 
 The clients of examples/tail_load.rs note, of their longest times, what the scheduler counts of the server's threads. A thread that is
 not let onto its core shows as waiting. One whose core the hypervisor or the kernel has taken may show as running; so a sleeper with
-real-time priority sits on the same core, which no program can keep from it, and notes for how long it was kept all the same.
+real-time priority sits on the same core, which no program's own code can keep from it, and notes for how long it was kept all the
+same. Of a pause, the server is held to have run first for the millisecond that the sleeper slept; so what is left to it is too much
+rather than too little. What hides here are system calls of the server that nothing can interrupt: `perf trace --duration 1` shows them.
 """
 
 import os
