@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures who waits how long, beside redis-server in the same kind of run: a light client while millions of keys are loaded,
 # fifty ordinary clients beside neighbours that are a burden (10 MB values, pipelines of 10,000 requests, one who never
-# reads), and writes of a cluster of three of which one replica is stopped or far away. The servers share one core, the
-# clients another. The tables are printed and written as Markdown.
+# reads), and writes of a cluster of three of which one replica is stopped or far away. Of the slowest requests during the load
+# it tells what was the server's own time, and what neighbours, the kernel and the hypervisor took. The servers share one
+# core, the clients another. The tables are printed and written as Markdown.
 #
 # Usage: scripts/tail.sh [--quick] [--keys COUNT] [--seconds COUNT] [--rounds COUNT] [--part NAME] [--gate] [--out FILE]
 #
