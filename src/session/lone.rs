@@ -19,11 +19,9 @@ use std::task::Poll;
 use super::Session;
 use super::lookahead::first_argument;
 use crate::command::spec::Flags;
-use crate::ring::Slot;
-use crate::store::KeyHash;
+use crate::store::WarmKey;
 
-/// So many sessions wait for each other in this way, as each holds a buffer of its own meanwhile. As many again may wait behind
-/// them: those who came after the first of these went on.
+/// So many sessions of a thread wait in this way at most: each holds a buffer of its own meanwhile.
 const WAITING_MAX: usize = 64;
 
 /// So many requests do not wait after somebody has had a long turn: more will follow, and to wait for one of them is more than
@@ -31,7 +29,7 @@ const WAITING_MAX: usize = 64;
 const HURRIED_REQUESTS: usize = 256;
 
 thread_local! {
-    static WAITING: Waiting<(Slot, KeyHash)> = const { Waiting::nobody() };
+    static WAITING: Waiting<WarmKey> = const { Waiting::nobody() };
 }
 
 /// Notes that a session has had a long turn.
@@ -41,8 +39,9 @@ pub(super) fn note_long_turn() {
 
 /// Who waits on a thread.
 struct Waiting<K> {
-    /// Their keys. A session that has ended is still among them, and so are those of another node in this process: to ask for a
-    /// record that nobody reads, or for none, does no harm.
+    count: Cell<usize>,
+    /// The keys of those who have joined since one of them went on. Of a session that has ended the key stays, and so do those of
+    /// another node in this process: to ask for a record that nobody reads, or for none, does no harm.
     keys: RefCell<Vec<K>>,
     /// How many requests are not to wait.
     hurried: Cell<usize>,
@@ -50,19 +49,20 @@ struct Waiting<K> {
 
 impl<K> Waiting<K> {
     const fn nobody() -> Self {
-        Self { keys: RefCell::new(Vec::new()), hurried: Cell::new(0) }
+        Self { count: Cell::new(0), keys: RefCell::new(Vec::new()), hurried: Cell::new(0) }
     }
 
-    /// Whether there is room for one more, and time.
-    fn join(&self, key: K) -> bool {
-        let (hurried, mut keys) = (self.hurried.get(), self.keys.borrow_mut());
+    /// One more waits, if there is room and time: until it leaves.
+    fn join(&self, key: impl FnOnce() -> K) -> bool {
+        let (hurried, count) = (self.hurried.get(), self.count.get());
         if hurried > 0 {
             self.hurried.set(hurried - 1);
             return false;
         }
-        let has_room = keys.len() < WAITING_MAX;
+        let has_room = count < WAITING_MAX;
         if has_room {
-            keys.push(key);
+            self.count.set(count + 1);
+            self.keys.borrow_mut().push(key());
         }
         has_room
     }
@@ -72,8 +72,26 @@ impl<K> Waiting<K> {
         self.keys.borrow_mut().drain(..).for_each(tell);
     }
 
+    /// One of them waits no more, whether it went on or has ended.
+    fn leave(&self) {
+        self.count.set(self.count.get().saturating_sub(1));
+        if self.count.get() == 0 {
+            self.keys.borrow_mut().clear();
+        }
+    }
+
     fn hurry(&self) {
         self.hurried.set(HURRIED_REQUESTS);
+    }
+}
+
+/// One of those who wait on this thread, until dropped.
+struct Place;
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A thread that ends may have dropped the list before its sessions.
+        let _ = WAITING.try_with(Waiting::leave);
     }
 }
 
@@ -83,11 +101,10 @@ impl Session<'_> {
         let (Some((request, slot)), store) = (self.requests.current(), &self.server.store.replica.store) else {
             return;
         };
-        let hash = store.hash(first_argument(&request));
-        if WAITING.with(|waiting| waiting.join((slot, hash))) {
-            store.warm_entry(slot, hash);
+        if WAITING.with(|waiting| waiting.join(|| store.warm_entry(slot, first_argument(&request)))) {
+            let _place = Place;
             let_others_go_first().await;
-            WAITING.with(|waiting| waiting.go_on(|(slot, hash)| store.warm_record(slot, hash)));
+            WAITING.with(|waiting| waiting.go_on(|key| store.warm_record(key)));
         }
     }
 
@@ -136,29 +153,39 @@ mod tests {
             waiting.go_on(|key| told.borrow_mut().push(key));
             told.take()
         };
-        assert!(waiting.join(1) && waiting.join(2));
+        assert!(waiting.join(|| 1) && waiting.join(|| 2));
         assert_eq!(go_on(), [1, 2]);
-        assert!(waiting.join(3));
+        assert!(waiting.join(|| 3));
         assert_eq!((go_on(), go_on()), (vec![3], vec![]));
     }
 
     #[test]
-    fn there_is_room_for_so_many_and_again_once_one_goes_on() {
+    fn there_is_room_for_so_many_and_again_once_one_has_left() {
         let waiting = Waiting::nobody();
-        assert!((0..WAITING_MAX).all(|key| waiting.join(key)));
-        assert!(!waiting.join(WAITING_MAX));
-        let mut told = 0;
-        waiting.go_on(|_| told += 1);
-        assert_eq!(told, WAITING_MAX, "who found no room is not among them");
-        assert!(waiting.join(0));
+        assert!((0..WAITING_MAX).all(|key| waiting.join(|| key)));
+        assert!(!waiting.join(|| unreachable!("who finds no room asks for nothing")));
+        waiting.go_on(drop);
+        assert!(!waiting.join(|| 0), "the others still wait");
+        waiting.leave();
+        assert!(waiting.join(|| 0) && !waiting.join(|| 0));
+    }
+
+    #[test]
+    fn those_who_end_without_going_on_leave_nothing() {
+        let waiting = Waiting::nobody();
+        assert!(waiting.join(|| 1) && waiting.join(|| 2));
+        waiting.leave();
+        waiting.leave();
+        assert!(waiting.join(|| 3));
+        waiting.go_on(|key| assert_eq!(key, 3));
     }
 
     #[test]
     fn nobody_waits_soon_after_a_long_turn() {
         let waiting = Waiting::nobody();
         waiting.hurry();
-        assert!((0..HURRIED_REQUESTS).all(|key| !waiting.join(key)));
-        assert!(waiting.join(0));
+        assert!((0..HURRIED_REQUESTS).all(|key| !waiting.join(|| key)));
+        assert!(waiting.join(|| 0));
     }
 
     #[tokio::test]

@@ -63,7 +63,7 @@ pub use record::{LARGE_BYTES, Record};
 pub use scan::{RECORDS_PER_CALL, ScanPage, ScanRest, ScannedKey};
 pub use slot_table::Debris;
 pub use tombstones::{Dropped, Useless};
-pub use warm::{KeyHash, WARM_KEYS_MAX};
+pub use warm::{WARM_KEYS_MAX, WarmKey};
 
 use closing::{Closing, VISITED_MIN};
 use copy::Origin;

@@ -21,7 +21,7 @@ pub(super) trait Item {
     fn prefetch(&self);
 }
 
-/// Items of so many groups are asked for ahead: as many lines as a processor waits for at a time.
+/// Items of so many groups are asked for ahead: up to 14 of them, about as many lines as a processor waits for at a time.
 const GROUPS_AHEAD: usize = 2;
 /// Items of a group: with their tags and the count they fill 64 bytes.
 const PLACES: usize = 7;

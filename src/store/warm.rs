@@ -20,9 +20,12 @@ const KEY_END_OFFSET: usize = 63;
 /// A record of a common size begins anywhere in a line and takes 112 bytes, so its end is on a line of its own half the time.
 const LAST_LINE_OFFSET: usize = 104;
 
-/// Where a store looks for a key within its slot.
+/// A key whose entry in its slot's table is on its way to the cache.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyHash(u64);
+pub struct WarmKey {
+    slot: Slot,
+    hash: u64,
+}
 
 impl LocalKvStore {
     /// Tells the slots of `keys`, which are no more than there is room for in `slots`, and brings what is needed to find
@@ -51,22 +54,17 @@ impl LocalKvStore {
         slot
     }
 
-    /// The hash of a key, for [`Self::warm_entry`] and [`Self::warm_record`].
-    #[must_use]
-    #[inline]
-    pub fn hash(&self, key: &[u8]) -> KeyHash {
-        KeyHash(self.hashed(key).hash)
-    }
-
     /// Has the table's entry of a key brought into the cache, for [`Self::warm_record`] to be called a little later.
     #[inline]
-    pub fn warm_entry(&self, slot: Slot, KeyHash(hash): KeyHash) {
+    pub fn warm_entry(&self, slot: Slot, key: &[u8]) -> WarmKey {
+        let hash = self.hashed(key).hash;
         self.prefetch_entry(slot, hash);
+        WarmKey { slot, hash }
     }
 
     /// The same for the record of a key, if it has one.
     #[inline]
-    pub fn warm_record(&self, slot: Slot, KeyHash(hash): KeyHash) {
+    pub fn warm_record(&self, WarmKey { slot, hash }: WarmKey) {
         self.prefetch_record(slot, hash);
     }
 
@@ -145,8 +143,7 @@ mod tests {
         assert_eq!(slots.as_slice(), expected);
         store.warm(std::iter::empty(), &mut slots);
         for key in &keys {
-            store.warm_entry(Slot::of_key(key), store.hash(key));
-            store.warm_record(Slot::of_key(key), store.hash(key));
+            store.warm_record(store.warm_entry(Slot::of_key(key), key));
         }
 
         for key in &keys {
