@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::codec::Protocol;
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
-use parking_lot::Mutex;
 
 use super::kill_token::KillToken;
 use super::spec::CommandId;

@@ -1,6 +1,6 @@
 //! CLIENT: what a client says of itself, and what it may learn of the others or do to them.
 //!
-//! A session that is killed may be waiting for anything, so nothing is taken from it: its token is cancelled, and it
+//! A session that is killed may be waiting for anything, so nothing is taken from it: it is told by its token, and it
 //! ends itself. A client that kills itself is still owed the answer, so its own session is told to close instead.
 
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature, whether they can fail or not")]
@@ -277,7 +277,7 @@ fn parse_yes_no(text: &[u8]) -> Result<bool, CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Bench;
+    use super::super::testing::{Bench, NOW};
     use super::*;
     use crate::ring::NodeIndex;
 
@@ -309,6 +309,7 @@ mod tests {
     #[test]
     fn a_client_reads_of_itself_what_it_said() {
         let mut bench = Bench::single_node();
+        assert!(bench.client.line(NOW).contains(" cmd=NULL "), "it has asked for nothing yet");
         for request in
             ["CLIENT SETNAME ab", "CLIENT SETINFO lib-name py", "CLIENT SETINFO LIB-VER 5", "CLIENT NO-EVICT on"]
         {

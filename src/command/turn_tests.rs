@@ -1,4 +1,4 @@
-//! Where large values stand among the replies of a turn.
+//! How the replies of a turn are put together: which outcomes belong to which, and where large values stand.
 
 use smallvec::smallvec;
 
@@ -28,6 +28,48 @@ fn ask(turn: &mut Turn) {
 
 fn found(value: Bytes) -> Outcome {
     Outcome::Read(Some(Found { version: Version::default(), expires_at: None, value: Some(value) }))
+}
+
+fn put(turn: &mut Turn, fold: Fold) {
+    turn.write(Slot::FIRST, Bytes::from_static(b"k"), Some(Bytes::from_static(b"v")), None);
+    turn.note(1, fold, Protocol::Resp2);
+}
+
+#[test]
+fn each_reply_has_its_own_outcomes_whatever_became_of_those_before() {
+    let mut turn = Turn::default();
+    // The last part of an MSET whose first part failed, and a SET.
+    put(&mut turn, Fold::Partial(PartialFold::Stored));
+    put(&mut turn, Fold::Stored);
+    put(&mut turn, Fold::Stored);
+    // An MGET of which the first of two fails, and a GET.
+    let (at, first) = (turn.out.len(), turn.notes());
+    ask(&mut turn);
+    ask(&mut turn);
+    turn.note_whole(at, first, Protocol::Resp2);
+    ask(&mut turn);
+    let failure = |answers| QuorumError::TooFewForRead { answers, needed: 3, reason: None };
+    let done = || Outcome::Written(Before::default());
+    let unread = found(Bytes::from_static(b"unread"));
+
+    turn.finish(
+        smallvec![
+            Outcome::Failed(failure(1)),
+            done(),
+            done(),
+            Outcome::Failed(failure(2)),
+            unread,
+            found(Bytes::from_static(b"read"))
+        ],
+        Vec::new(),
+    );
+
+    let mut expected = Vec::new();
+    reply::error(&mut expected, &failure(1).to_string());
+    reply::ok(&mut expected);
+    reply::error(&mut expected, &failure(2).to_string());
+    reply::bulk(&mut expected, b"read");
+    assert_eq!(String::from_utf8_lossy(&turn.out), String::from_utf8_lossy(&expected));
 }
 
 #[test]

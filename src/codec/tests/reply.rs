@@ -26,7 +26,10 @@ fn plain_replies_are_the_same_in_both_protocols() {
     assert_eq!(written(reply::ok), "+OK\r\n");
     assert_eq!(written(|out| reply::error(out, "ERR no")), "-ERR no\r\n");
     assert_eq!(written(|out| reply::bulk(out, b"a\r\nb")), "$4\r\na\r\nb\r\n");
-    assert_eq!(written(|out| reply::bulk(out, b"")), "$0\r\n\r\n");
+    for len in 0..=1001 {
+        let text = "x".repeat(len);
+        assert_eq!(written(|out| reply::bulk(out, text.as_bytes())), format!("${len}\r\n{text}\r\n"));
+    }
     assert_eq!(written(|out| reply::array(out, 1_048_576)), "*1048576\r\n");
 }
 
