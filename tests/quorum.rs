@@ -8,10 +8,14 @@ mod choices;
 mod clocks;
 #[path = "quorum/convergence.rs"]
 mod convergence;
+#[path = "quorum/counting.rs"]
+mod counting;
 #[path = "quorum/expiry.rs"]
 mod expiry;
 #[path = "quorum/flushes.rs"]
 mod flushes;
+#[path = "quorum/groups.rs"]
+mod groups;
 #[path = "quorum/health.rs"]
 mod health;
 #[path = "quorum/hints.rs"]

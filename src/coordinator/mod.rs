@@ -9,6 +9,7 @@ mod answers;
 mod cluster_wide;
 mod debts;
 mod flight;
+mod group;
 mod hurry;
 mod journey;
 mod mail;
@@ -42,6 +43,7 @@ use crate::store::Lookup;
 use crate::time::UnixMs;
 use crate::version::Version;
 
+use group::Group;
 use open_writes::OpenWrites;
 use read_repair::ReadRepair;
 use update::UpdateQueue;
@@ -179,6 +181,8 @@ pub struct ConsistentHashingKvStore {
     /// Held while a batch is stamped and handed to every link and to the own store: so versions of one key leave this
     /// node in stamp order and a node is never stale to itself. Never held across an await.
     gate: Mutex<OpenWrites>,
+    /// Writes that came alone and leave together.
+    forming: Mutex<Group>,
     /// Operations for which another node had to be asked because this one is no replica of the key.
     forwarded: AtomicU64,
     /// Updates of which this node is the home.
@@ -200,6 +204,7 @@ impl ConsistentHashingKvStore {
             peers,
             quorum,
             gate: Mutex::default(),
+            forming: Mutex::default(),
             forwarded: AtomicU64::new(0),
             updates: UpdateQueue::default(),
             read_repair,
@@ -367,10 +372,14 @@ impl ConsistentHashingKvStore {
         }
     }
 
+    /// Whether every node keeps every key.
+    fn is_everywhere(&self) -> bool {
+        usize::from(self.quorum.replicas) == self.replica.config.nodes.len()
+    }
+
     /// Whether this node keeps the keys of `slot`.
     #[must_use]
     pub fn is_replica(&self, slot: Slot) -> bool {
-        self.quorum.replicas as usize == self.replica.config.nodes.len()
-            || self.replica.ring.preference_list(slot).contains(self.replica.index)
+        self.is_everywhere() || self.replica.ring.preference_list(slot).contains(self.replica.index)
     }
 }

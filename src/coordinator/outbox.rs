@@ -17,7 +17,7 @@ const MESSAGE_BYTES: usize = 80;
 const SHORT_LETTER_ITEMS: usize = 32;
 
 /// The longest value that shares its request with others: a longer one is to be seen to arrive.
-const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
+pub(super) const SHARING_VALUE_BYTES_MAX: usize = 4 << 10;
 /// A request takes no more records, or keys to read, once they have so many bytes.
 pub(super) const SHARED_BYTES_MAX: usize = 32 << 10;
 

@@ -7,6 +7,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
@@ -79,6 +80,8 @@ pub struct Link {
     pipeline: Mutex<Option<Pipeline>>,
     /// Tells the writer that something waits in the queues.
     waiting: Notify,
+    /// Whether what is queued is to leave without waiting for more.
+    is_complete: AtomicBool,
 }
 
 /// Why a link could not be made.
@@ -99,7 +102,13 @@ enum ConnectError {
 impl Link {
     pub(super) fn new(peer: NodeIndex, address: String, options: LinkOptions, node: Arc<dyn LocalNode>) -> Self {
         let standing = Standing::new(peer, address, node);
-        Self { standing, options, pipeline: Mutex::new(None), waiting: Notify::new() }
+        Self {
+            standing,
+            options,
+            pipeline: Mutex::new(None),
+            waiting: Notify::new(),
+            is_complete: AtomicBool::new(false),
+        }
     }
 
     async fn connect_and_serve(&self, backoff: &mut Backoff) {
@@ -191,6 +200,9 @@ impl Link {
     /// Lets the sessions that are ready add their batches, and those that become ready meanwhile, as long as some do: a message
     /// costs both ends much more than a batch in it. A lone batch waits for no more than one look at the sockets.
     async fn gather(&self) {
+        if self.is_complete.swap(false, Ordering::Relaxed) {
+            return;
+        }
         let mut batches = self.batches_waiting();
         for _ in 0..GATHERING_ROUNDS_MAX {
             tokio::task::yield_now().await;
@@ -296,6 +308,10 @@ impl PeerLink for Link {
 
     fn is_gathering(&self) -> bool {
         self.pipeline.lock().as_ref().is_some_and(Pipeline::is_gathering)
+    }
+
+    fn send_now(&self) {
+        self.is_complete.store(true, Ordering::Relaxed);
     }
 
     /// Queues a batch for the next write.

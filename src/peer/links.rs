@@ -25,6 +25,9 @@ pub trait PeerLink: Send + Sync + 'static {
     /// Whether something is queued that has not left, and it is less than [`GATHERED_BYTES_MAX`].
     fn is_gathering(&self) -> bool;
 
+    /// What is queued is to leave without waiting for more.
+    fn send_now(&self) {}
+
     /// Queues a batch, which is not empty.
     fn exchange(&self, batch: RequestBatch) -> Exchange;
 
@@ -85,6 +88,10 @@ impl<L: PeerLink> NodeCommunicator for Links<L> {
 
     fn is_gathering(&self, to: NodeIndex) -> bool {
         self.find(to).is_some_and(L::is_gathering)
+    }
+
+    fn send_now(&self) {
+        self.by_node.iter().flatten().for_each(|link| link.send_now());
     }
 
     fn process(&self, to: NodeIndex) -> StartNumber {

@@ -185,6 +185,9 @@ pub trait NodeCommunicator: Send + Sync + 'static {
         false
     }
 
+    /// What is queued is to leave without waiting for more: whoever queued it has let others join already.
+    fn send_now(&self) {}
+
     /// The start number of the process that the link is up to; 0 when it is down.
     fn process(&self, to: NodeIndex) -> StartNumber;
 

@@ -5,8 +5,8 @@
 //! and lets all who are ready go first. The first of those who waited asks for the records of them all. Besides, sessions
 //! then receive one after the other and answer one after the other, which the kernel's part of the work gains from as well.
 //!
-//! It pays where a request is served here from memory. One that is passed on waits for another node anyway, and what goes to
-//! that node in one message is what sessions launch together. Nor does it pay while a neighbour has long turns, all of which it
+//! It pays where a request is served here from memory. One that is passed on waits for another node anyway; a write that others
+//! keep as well leaves in a group ([`ConsistentHashingKvStore::join`]). Nor does it pay while a neighbour has long turns, all of which it
 //! would wait for, nor with several worker threads: a task that is ready has tokio wake a thread that has nothing to do.
 //!
 //! [`LocalKvStore::warm`]: crate::store::LocalKvStore::warm
@@ -19,6 +19,7 @@ use std::task::Poll;
 use super::Session;
 use super::lookahead::first_argument;
 use crate::command::spec::Flags;
+use crate::coordinator::{ConsistentHashingKvStore, Operation, Quorum};
 use crate::store::WarmKey;
 
 /// So many sessions of a thread wait in this way at most: each holds a buffer of its own meanwhile.
@@ -37,6 +38,13 @@ pub(super) fn note_long_turn() {
     WAITING.with(Waiting::hurry);
 }
 
+/// Whether what a turn launches is one operation that may leave with those of other clients, who are not kept from joining by a
+/// neighbour's long turns.
+pub(super) fn may_join(store: &ConsistentHashingKvStore, quorum: Quorum, operations: &[Operation]) -> bool {
+    let [operation] = operations else { return false };
+    quorum == store.quorum() && store.may_join(operation) && !WAITING.with(Waiting::is_hurried)
+}
+
 /// Who waits on a thread.
 struct Waiting<K> {
     count: Cell<usize>,
@@ -52,13 +60,19 @@ impl<K> Waiting<K> {
         Self { count: Cell::new(0), keys: RefCell::new(Vec::new()), hurried: Cell::new(0) }
     }
 
+    /// Whether one more request is not to wait.
+    fn is_hurried(&self) -> bool {
+        let hurried = self.hurried.get();
+        self.hurried.set(hurried.saturating_sub(1));
+        hurried > 0
+    }
+
     /// One more waits, if there is room and time: until it leaves.
     fn join(&self, key: impl FnOnce() -> K) -> bool {
-        let (hurried, count) = (self.hurried.get(), self.count.get());
-        if hurried > 0 {
-            self.hurried.set(hurried - 1);
+        if self.is_hurried() {
             return false;
         }
+        let count = self.count.get();
         let has_room = count < WAITING_MAX;
         if has_room {
             self.count.set(count + 1);

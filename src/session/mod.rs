@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -251,7 +251,13 @@ impl<'a> Session<'a> {
     async fn settle_launched(&mut self, began: Instant, now: UnixMs) {
         let Self { server, state, turn, timer, .. } = self;
         let store = &server.store;
-        let (quorum, operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
+        let (quorum, mut operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
+        if updates.is_empty()
+            && lone::may_join(store, quorum, &operations)
+            && let Some(operation) = operations.pop()
+        {
+            return turn.finish(smallvec![store.join(operation).await], Vec::new());
+        }
         let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, now));
         timer.began(began);
         let launched = async {

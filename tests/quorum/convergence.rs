@@ -1,14 +1,14 @@
 //! Replicas become equal by themselves, and stay so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use ringkv::coordinator::{Operation, OperationKind};
-use ringkv::peer::{Exchange, LinkState, LinkStatus, NodeCommunicator, RequestBatch};
+use ringkv::peer::NodeCommunicator;
 use ringkv::replica::anti_entropy;
-use ringkv::ring::NodeIndex;
 use ringkv::store::Record;
 
+use super::counting::CountingPeers;
 use super::*;
 
 /// All replicas have to be equal so soon after the last fault.
@@ -138,31 +138,6 @@ async fn writes_cause_no_repairs() {
     assert_eq!(repairs, [0; 3]);
 }
 
-/// Counts what anti-entropy sends.
-struct CountingPeers {
-    inner: Arc<dyn NodeCommunicator>,
-    requests: AtomicUsize,
-}
-
-impl NodeCommunicator for CountingPeers {
-    fn exchange(&self, to: NodeIndex, batch: RequestBatch) -> Exchange {
-        self.requests.fetch_add(batch.len(), Ordering::Relaxed);
-        self.inner.exchange(to, batch)
-    }
-
-    fn link(&self, to: NodeIndex) -> LinkState {
-        self.inner.link(to)
-    }
-
-    fn process(&self, to: NodeIndex) -> StartNumber {
-        self.inner.process(to)
-    }
-
-    fn status(&self, to: NodeIndex) -> Option<LinkStatus> {
-        self.inner.status(to)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn equal_replicas_exchange_one_message_per_peer_and_round() {
     let cluster = unhinted().without_anti_entropy().start().await;
@@ -170,13 +145,13 @@ async fn equal_replicas_exchange_one_message_per_peer_and_round() {
     set_all(&cluster, 0, &keys, "v").await;
     cluster.pass(1_000).await;
     let store = cluster.node(0).store;
-    let counting = Arc::new(CountingPeers { inner: Arc::clone(&store.peers), requests: AtomicUsize::new(0) });
+    let counting = CountingPeers::around(&store.peers);
     let peers: Arc<dyn NodeCommunicator> = counting.clone();
     let comparing = anti_entropy::run(Arc::clone(&store.replica), peers, Some(Duration::from_secs(1)));
 
     let _ = tokio::time::timeout(Duration::from_millis(9_500), comparing).await;
 
-    assert_eq!(counting.requests.load(Ordering::Relaxed), 10 * 2);
+    assert_eq!(counting.requests(), 10 * 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,8 +89,7 @@ impl Client {
         let patience = self.patience();
         let ask = async {
             // A client that hangs up learns nothing.
-            let reply = tokio::time::timeout(patience, world.cluster.batch(node, vec![operation])).await;
-            reply.map_or(Reply::Died, |mut replies| replies.remove(0))
+            tokio::time::timeout(patience, world.cluster.single(node, operation)).await.unwrap_or(Reply::Died)
         };
         world.history.record((self.number, node), &key, Action::Write(value), ask).await;
     }
@@ -118,19 +117,26 @@ impl Client {
         self.written += 1;
         let value = Some(format!("c{}v{}", self.number, self.written));
         for (node, value) in [(node, value), (other, None)] {
-            let ask = async { world.cluster.batch(node, vec![cluster::write(&key, value.as_deref())]).await.remove(0) };
+            let ask = async { world.cluster.single(node, cluster::write(&key, value.as_deref())).await };
             world.history.record((self.number, node), &key, Action::Write(value.clone()), ask).await;
         }
     }
 
-    /// A pipeline.
+    /// A pipeline, or several clients at the same time.
     async fn write_several(&mut self, node: usize) {
         let world = Arc::clone(&self.world);
         let count = self.chance.within(2..5);
         let writes: Vec<_> = (0..count).map(|_| (self.key(), self.value())).collect();
         let operations = writes.iter().map(|(key, value)| cluster::write(key, value.as_deref())).collect();
         let actions = writes.into_iter().map(|(key, value)| (key, Action::Write(value))).collect();
-        world.history.record_all((self.number, node), actions, world.cluster.batch(node, operations)).await;
+        let is_pipeline = self.chance.happens(50);
+        let ask = async {
+            match is_pipeline {
+                true => world.cluster.batch(node, operations).await,
+                false => world.cluster.at_once(node, operations).await,
+            }
+        };
+        world.history.record_all((self.number, node), actions, ask).await;
     }
 
     /// FLUSHALL: as if every key were deleted.

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 
 use super::answers::{prepare_answer, read_answer, revert_answer, write_answer, write_back_answer};
 use super::debts::Debts;
+use super::group::Seats;
 use super::hurry::HurryTimer;
 use super::journey::{Ending, Journey, Passenger};
 use super::mail::{About, Letters, Mail, next_answers};
@@ -34,6 +35,8 @@ use inquiry::Inquiry;
 use lone_read::LoneRead;
 use salvo::Salvo;
 use volley::Volley;
+
+pub(super) use volley::is_plain;
 
 /// A launched batch; [`Launched::settle`] waits for its outcomes.
 pub struct Launched<'a>(Kind<'a>);
@@ -83,10 +86,22 @@ impl<'a> Launched<'a> {
     pub async fn settle_with(self, timer: &mut HurryTimer) -> Outcomes {
         match self.0 {
             Kind::LoneRead(read) => read.settle(timer).await,
-            Kind::Salvo(salvo) => salvo.settle(timer).await,
+            Kind::Salvo(salvo) => salvo.settle(timer, &mut Seats::none()).await,
             Kind::Inquiry(inquiry) => inquiry.settle(timer).await,
             Kind::Volley(volley) => volley.settle(timer).await,
             Kind::Flight(flight) => flight.settle(timer).await,
+        }
+    }
+
+    /// Waits for the outcomes of a group, and tells each to whom it is for as soon as it is known.
+    pub(super) async fn tell(self, timer: &mut HurryTimer, seats: &mut Seats) {
+        let outcomes = match self.0 {
+            Kind::Salvo(salvo) => salvo.settle(timer, seats).await,
+            Kind::Flight(flight) => flight.settle_telling(timer, seats).await,
+            other => Self(other).settle_with(timer).await,
+        };
+        for (operation, outcome) in outcomes.into_iter().enumerate() {
+            seats.tell(operation, || outcome);
         }
     }
 }
@@ -164,8 +179,13 @@ impl<'a> Flight<'a> {
 
     /// Waits until every operation has its outcome, and returns them in order.
     pub(super) async fn settle(self: Box<Self>, timer: &mut HurryTimer) -> Outcomes {
+        self.settle_telling(timer, &mut Seats::none()).await
+    }
+
+    /// As [`Flight::settle`]; those who wait for one outcome each are told as soon as it is known, if that is before all are.
+    pub(super) async fn settle_telling(self: Box<Self>, timer: &mut HurryTimer, seats: &mut Seats) -> Outcomes {
         // In a box: few batches come here, and what the others wait in is to be small.
-        let (endings, _) = Box::pin(self.settle_keeping_claim(timer)).await;
+        let (endings, _) = Box::pin(self.settle_keeping_claim(timer, seats)).await;
         endings.into_iter().map(Passenger::outcome).collect()
     }
 
@@ -173,9 +193,11 @@ impl<'a> Flight<'a> {
     pub(super) async fn settle_keeping_claim(
         mut self: Box<Self>,
         timer: &mut HurryTimer,
+        seats: &mut Seats,
     ) -> (Vec<Ending>, Option<Claim<'a>>) {
         let request_timeout = self.coordinator.replica.config.request_timeout();
         while self.undecided > 0 {
+            self.tell_ended(seats);
             let next = match self.may_hurry() {
                 false => Some(next_answers(&mut self.mail).await),
                 true => timer.soon(request_timeout, next_answers(&mut self.mail)).await,
@@ -236,6 +258,18 @@ impl<'a> Flight<'a> {
                 progress.written_back(item.replica, round, write_back_answer(answer));
             }
             _ => {}
+        }
+    }
+
+    /// Tells the outcomes that are known.
+    fn tell_ended(&self, seats: &mut Seats) {
+        if seats.is_empty() {
+            return;
+        }
+        for (operation, step) in self.steps.iter().enumerate() {
+            if let Journey::Ended(Ending::Outcome(outcome)) = &step.journey {
+                seats.tell(operation, || outcome.clone());
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 //! Plain writes that all go to the same replicas, and with which all goes well: what a pipeline costs in a cluster of as many
-//! nodes as there are copies, and what a client without one costs in any.
+//! nodes as there are copies, a group of clients without one there, and what a client without one costs in any.
 //!
 //! Every replica gets the same bytes and answers for all of them at once, so nothing has to be sorted by whom it goes to, and
 //! there is one count of acks. If it comes otherwise, the writes go on as a [`Flight`] that has come as far.
@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::Flight;
 use super::volley::{Crew, Shot, all_is_well, claim, is_plain, passengers};
 use crate::coordinator::debts::Debts;
+use crate::coordinator::group::Seats;
 use crate::coordinator::journey::Passenger;
 use crate::coordinator::mail::{About, Letters, Mail};
 use crate::coordinator::open_writes::Claim;
@@ -129,11 +130,11 @@ impl<'a> Salvo<'a> {
     }
 
     /// Waits until every write has its outcome, and returns them in order.
-    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Outcomes {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer, seats: &mut Seats) -> Outcomes {
         while self.acks < self.quorum.write {
             let (position, answers) = next_answers(&mut self.sent).await;
             if !all_is_well(&answers) {
-                return self.into_flight(position, answers).settle(timer).await;
+                return self.into_flight(position, answers).settle_telling(timer, seats).await;
             }
             self.acks += 1;
         }

@@ -153,7 +153,7 @@ impl<'a> Volley<'a> {
 }
 
 /// Whether it writes a value. A delete tells whether the key was there, for which answers have to be looked at.
-pub(super) fn is_plain(operation: &Operation) -> bool {
+pub(in crate::coordinator) fn is_plain(operation: &Operation) -> bool {
     matches!(operation.kind, OperationKind::Write { value: Some(_), .. })
 }
 

@@ -167,7 +167,7 @@ impl Flight<'_> {
             let outcome = match &self.steps[by].journey {
                 Journey::Ended(Ending::Outcome(Outcome::Written(_))) => Outcome::Written(Before::default()),
                 _ => {
-                    let reason = Some("a later write of the same key in this pipeline failed".to_owned());
+                    let reason = Some("a later write of the same key that left with it failed".to_owned());
                     Outcome::Failed(QuorumError::Indeterminate { acks: 0, needed, reason })
                 }
             };

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::carry::refusal;
 use super::{Change, Changes, Held, UpdateOrder, UpdateWords, Work};
 use crate::coordinator::flight::Flight;
+use crate::coordinator::group::Seats;
 use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::journey::{Ending, Passenger};
 use crate::coordinator::prepare::Prepared;
@@ -142,7 +143,7 @@ impl<'a> Round<'a> {
             Passenger::prepare(store, *slot, name.clone(), *insists)
         });
         let flight = Flight::carry(store, passengers.collect(), store.replica.wall.now());
-        let (endings, claim) = flight.settle_keeping_claim(&mut HurryTimer::default()).await;
+        let (endings, claim) = flight.settle_keeping_claim(&mut HurryTimer::default(), &mut Seats::none()).await;
         for (&key, ending) in asked.iter().zip(endings) {
             let state = seen(ending);
             self.keys[key].insists |= matches!(state, State::Withheld { .. });
@@ -152,7 +153,7 @@ impl<'a> Round<'a> {
         let (written, passengers) = self.writes(store);
         if !written.is_empty() {
             let flight = Flight::carry(store, passengers, store.replica.wall.now());
-            let endings = flight.settle_keeping_claim(&mut HurryTimer::default()).await.0;
+            let endings = flight.settle_keeping_claim(&mut HurryTimer::default(), &mut Seats::none()).await.0;
             for (&key, ending) in written.iter().zip(endings) {
                 self.keys[key].state = settled(ending);
             }

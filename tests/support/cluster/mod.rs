@@ -140,8 +140,31 @@ impl TestCluster {
         }
     }
 
-    async fn single(&self, node: usize, operation: Operation) -> Reply {
-        self.batch(node, vec![operation]).await.remove(0)
+    /// Sends the only operation of a client to `node`, as a session does: in a group with those of others if it may.
+    pub(crate) async fn single(&self, node: usize, operation: Operation) -> Reply {
+        let Some(TestNode { store, died }) = self.find(node) else { return Reply::Died };
+        if !store.may_join(&operation) {
+            return self.batch(node, vec![operation]).await.remove(0);
+        }
+        tokio::select! {
+            biased;
+            () = died.cancelled() => Reply::Died,
+            outcome = store.join(operation) => outcome.into(),
+        }
+    }
+
+    /// Several clients send `node` an operation each, at the same time.
+    pub(crate) async fn at_once(self: &Arc<Self>, node: usize, operations: Vec<Operation>) -> Vec<Reply> {
+        let ask = |operation| {
+            let cluster = Arc::clone(self);
+            tokio::spawn(async move { cluster.single(node, operation).await })
+        };
+        let asked: Vec<_> = operations.into_iter().map(ask).collect();
+        let mut replies = Vec::with_capacity(asked.len());
+        for reply in asked {
+            replies.push(reply.await.expect("nobody who asks panics"));
+        }
+        replies
     }
 
     /// GET, as the command does it: on the spot if the node may answer alone.
