@@ -23,9 +23,11 @@ use crate::command::{KillToken, LiveSettings};
 
 /// How long a connection that is being closed waits for the client: to take its replies, to read what was sent before.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
-/// Bytes that are read or written at a time. What is more has to wait until the others have had their turn: a large value
-/// takes its reader and writer no longer away from them than some hundred small ones.
-pub(super) const PIECE_BYTES: usize = 128 << 10;
+/// Bytes that are read at a time. What is more has to wait until the others have had their turn: a large value takes its
+/// reader no longer away from them than some dozen small ones.
+pub(super) const READ_BYTES_MAX: usize = 32 << 10;
+/// Bytes that are written at a time. Each piece costs a system call and the receiver a wake, so a value of 64 KB is one.
+const WRITE_BYTES_MAX: usize = 80 << 10;
 /// Bytes of a client that are read and dropped while its connection is being closed.
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
@@ -73,7 +75,7 @@ impl Connection {
             } else {
                 buffers::make_room(&mut self.input);
             }
-            let mut piece = (&mut self.input).limit(PIECE_BYTES);
+            let mut piece = (&mut self.input).limit(READ_BYTES_MAX);
             match poll_read_buf(Pin::new(&mut self.socket), context, &mut piece) {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Received::End)),
                 Poll::Ready(Ok(count)) => Poll::Ready(Ok(Received::Bytes(count))),
@@ -104,7 +106,7 @@ impl Connection {
     /// Sends what the client takes at once, and tells how many bytes that was. An error comes to light when the rest is sent.
     #[inline]
     pub(super) fn send_some(&self, out: &[u8]) -> usize {
-        let piece = &out[..out.len().min(PIECE_BYTES)];
+        let piece = &out[..out.len().min(WRITE_BYTES_MAX)];
         if piece.is_empty() { 0 } else { self.socket.try_write(piece).unwrap_or_default() }
     }
 
@@ -131,7 +133,7 @@ impl Connection {
     async fn send_within(&mut self, mut unsent: Unsent<'_>, limits: Option<&LiveSettings>) -> io::Result<()> {
         let mut stall: Option<Stall> = None;
         loop {
-            match self.socket.try_write_vectored(&unsent.slices(PIECE_BYTES)) {
+            match self.socket.try_write_vectored(&unsent.slices(WRITE_BYTES_MAX)) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) if count == unsent.len() => return Ok(()),
                 Ok(count) => {

@@ -30,13 +30,13 @@ use crate::peer::INTRODUCTION_COMMAND;
 use crate::time::UnixMs;
 
 use admission::{is_stranger, limits};
-use connection::{Connection, LINGER, PIECE_BYTES, Received};
+use connection::{Connection, LINGER, READ_BYTES_MAX, Received};
 use lookahead::Lookahead;
 
 pub use admission::{Admission, DENIED, TURNED_AWAY};
 
 /// Bytes of input after which the others have their turn: what a deep pipeline or a large value sends.
-const LONG_TURN_BYTES: usize = PIECE_BYTES / 8;
+const LONG_TURN_BYTES: usize = READ_BYTES_MAX / 2;
 
 /// Serves one connection until the client leaves, is killed, breaks the protocol, or the server stops.
 pub async fn serve(server: Arc<Server>, client: Arc<Client>, socket: TcpStream, admission: Admission) {
