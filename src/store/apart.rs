@@ -24,7 +24,7 @@ impl LocalKvStore {
         version: Version,
         now: UnixMs,
     ) -> Written {
-        let (content, is_open) = (Content { key, value: None, expires_at }, self.context(now).opens(version));
+        let (content, is_open) = (Content { key, value: None, expires_at }, self.context(slot, now).opens(version));
         let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
         let record = record.with_value_apart(value);
         self.take_fresh(slot, self.hashed(key), (record, is_open, version), now, SlotTable::write)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::RandomState;
 
 use super::StoreOptions;
+use super::newest::Newest;
 use super::record::Record;
 use super::watermark::Watermarks;
 use crate::time::UnixMs;
@@ -36,6 +37,8 @@ pub(super) struct Context<'a> {
     pub(super) hash_state: &'a RandomState,
     /// Whether the store has memory for one more void mark.
     pub(super) has_room: bool,
+    /// The slot's.
+    pub(super) newest: &'a Newest,
 }
 
 impl Decider {

@@ -74,7 +74,7 @@ impl LocalKvStore {
     /// does not count as being read.
     #[must_use]
     pub fn page(&self, slot: Slot, from: u32, now: UnixMs) -> Page {
-        let context = self.context(now);
+        let context = self.context(slot, now);
         let table = self.slots[slot.as_usize()].lock();
         let (chosen, next) = choose(&table, from, &context);
         let mut keys = Vec::with_capacity(chosen.iter().map(|record| record.key().len()).sum());

@@ -115,7 +115,7 @@ impl LocalKvStore {
         let FlushMarks { begun, decided } = self.flush_marks();
         let may_take_all = self.promises.promised_above(slot, begun).is_none() || is_on(Mutation::FlushIgnoresPromises);
         let pending_before = table.pending.bytes();
-        table.flush(if may_take_all { begun } else { decided }, &self.hash_state, debris);
+        table.flush(if may_take_all { begun } else { decided }, self.newest.of(slot), &self.hash_state, debris);
         self.open_bytes.fetch_sub(pending_before - table.pending.bytes(), Ordering::Relaxed);
     }
 }

@@ -23,6 +23,7 @@ mod edit;
 mod expiries;
 mod flush;
 mod header;
+mod newest;
 mod open;
 mod outcome;
 mod pending;
@@ -70,6 +71,7 @@ use copy::Origin;
 use decide::{Context, Decider};
 use dirty::DirtySlots;
 use flush::Flushes;
+use newest::NewestTimes;
 use promise::Promises;
 use record::Content;
 use slot_table::{HashedKey, SlotTable};
@@ -123,6 +125,7 @@ pub struct LocalKvStore {
     slots: Box<[SlotCell; SLOT_COUNT as usize]>,
     /// Slots that a sweep has to visit.
     dirty: DirtySlots,
+    newest: NewestTimes,
     closing: Closing,
     promises: Promises,
     decider: Decider,
@@ -142,6 +145,7 @@ impl LocalKvStore {
         Self {
             slots: cells(),
             dirty: DirtySlots::new(),
+            newest: NewestTimes::new(),
             closing: Closing::new(options.nodes),
             promises: Promises::new(),
             decider: Decider::new(&options),
@@ -194,7 +198,7 @@ impl LocalKvStore {
         let content = Content::new(key, value, expires_at, now);
         if !self.decider.replicated {
             let mut table = self.slots[slot.as_usize()].lock();
-            if let Some(done) = table.overwrite(self.hashed(key), content, &clock, now) {
+            if let Some(done) = table.overwrite(self.hashed(key), content, &clock, (now, self.newest.of(slot))) {
                 return done;
             }
         }
@@ -292,12 +296,12 @@ impl LocalKvStore {
     pub fn advance_watermark(&self, node: NodeIndex, start: StartNumber, lowest_open: Hlc, now: UnixMs) {
         let start = if is_on(Mutation::NoStartNumber) { StartNumber::default() } else { start };
         self.decider.watermarks.advance(node, start, lowest_open);
-        let context = self.context(now);
         let is_short = self.open_bytes.load(Ordering::Relaxed) > self.open_bytes_max / SHORT_OF_ROOM;
         let at_least = if is_short { 1 } else { VISITED_MIN };
         self.closing.passed(node, (start, lowest_open), at_least, |slots| {
             self.warm_pending(slots);
-            let close = |slot: &Slot| self.slots[slot.as_usize()].lock().pending.close_and_hand_on(&context);
+            let close =
+                |&slot: &Slot| self.slots[slot.as_usize()].lock().pending.close_and_hand_on(&self.context(slot, now));
             self.open_bytes.fetch_sub(slots.iter().map(close).sum(), Ordering::Relaxed);
         });
     }
@@ -313,7 +317,7 @@ impl LocalKvStore {
     /// and no newer record that stays outranks it. Being compared does not count as being read.
     #[must_use]
     pub fn lacks(&self, slot: Slot, key: &[u8], version: Version, now: UnixMs) -> bool {
-        let (key, context) = (self.hashed(key), self.context(now));
+        let (key, context) = (self.hashed(key), self.context(slot, now));
         self.slots[slot.as_usize()].lock().lacks(key, version, &context)
     }
 
@@ -335,7 +339,7 @@ impl LocalKvStore {
     /// has looked at `budget` records or slots, or more. Returns where to go on.
     #[must_use = "the next call goes on from there"]
     pub fn sweep_expired(&self, from: Slot, budget: usize, now: UnixMs) -> Slot {
-        let (context, mut seen) = (self.context(now), 0);
+        let mut seen = 0;
         for slot in Slot::all().skip(from.as_usize()).chain(Slot::all().take(from.as_usize())) {
             if seen >= budget {
                 return slot;
@@ -344,7 +348,7 @@ impl LocalKvStore {
             let mut table = self.slots[slot.as_usize()].lock();
             if table.tally.is_due(now) {
                 seen += table.records.len();
-                table.expire(&context);
+                table.expire(&self.context(slot, now));
             }
         }
         from
@@ -354,15 +358,15 @@ impl LocalKvStore {
         HashedKey { hash: decide::hash(&self.hash_state, key), bytes: key }
     }
 
-    fn context(&self, now: UnixMs) -> Context<'_> {
+    fn context(&self, slot: Slot, now: UnixMs) -> Context<'_> {
         let has_room = self.open_bytes.load(Ordering::Relaxed) < self.open_bytes_max;
-        Context { now, decider: &self.decider, hash_state: &self.hash_state, has_room }
+        Context { now, decider: &self.decider, hash_state: &self.hash_state, has_room, newest: self.newest.of(slot) }
     }
 
     /// Closes what is due in a slot, lets `act` change it, and keeps the books of what is pending.
     #[inline]
     fn change<T>(&self, slot: Slot, now: UnixMs, act: impl FnOnce(&mut SlotTable, &Context<'_>) -> T) -> T {
-        let context = self.context(now);
+        let context = self.context(slot, now);
         let mut table = self.slots[slot.as_usize()].lock();
         let bytes_before = table.pending.bytes();
         table.pending.close_due(&context);

@@ -249,7 +249,7 @@ impl LocalKvStore {
         if !self.promises.make(key.hash, promise, now) {
             return Prepared::Crowded;
         }
-        match table.uncertain(key, ballot.node(), &self.context(now)) {
+        match table.uncertain(key, ballot.node(), &self.context(slot, now)) {
             Some(uncertain) if !insists => Prepared::Withheld(uncertain),
             _ => Prepared::Shows(f(table.look_up(key, now))),
         }
@@ -266,7 +266,7 @@ impl LocalKvStore {
         (ballot, base): (Version, Version),
         now: UnixMs,
     ) -> Accepted {
-        let (content, is_open) = (Content::new(key, value, expires_at, now), self.context(now).opens(ballot));
+        let (content, is_open) = (Content::new(key, value, expires_at, now), self.context(slot, now).opens(ballot));
         let record = if is_open { Record::open(content, ballot) } else { Record::decided(content, ballot) };
         let key = self.hashed(key);
         let accepted = self.change(slot, now, |table, context| {

@@ -4,6 +4,7 @@
 //! the revert is refused, and the coordinator tells its client the truth: that the outcome is not known.
 
 use super::decide::Context;
+use super::newest::Newest;
 use super::open::Standing;
 use super::outcome::Reverted;
 use super::pending::TakenBack;
@@ -38,13 +39,13 @@ impl SlotTable {
             return false;
         }
         if let TakenBack::Top(below) = self.pending.take_back(key.bytes, at) {
-            self.show_again(key, below);
+            self.show_again(key, below, context.newest);
         }
         true
     }
 
     /// Shows what the version that was just taken back had covered.
-    fn show_again(&mut self, key: HashedKey<'_>, below: Option<Record>) {
+    fn show_again(&mut self, key: HashedKey<'_>, below: Option<Record>, newest: &Newest) {
         let is_key = |record: &Record| record.key() == key.bytes;
         let Some(shown) = self.records.find_mut(key.hash, is_key) else { return };
         self.tally.remove(shown, shown.version());
@@ -57,6 +58,7 @@ impl SlotTable {
             entry.newest_once = true;
         }
         self.tally.add(&below, below.version());
+        newest.note(below.version());
         *shown = below;
     }
 

@@ -6,6 +6,7 @@
 use foldhash::fast::RandomState;
 
 use super::decide::{Context, hash};
+use super::newest::Newest;
 use super::outcome::{Lookup, Prior};
 use super::pending::{Arrival, Pending};
 use super::record::Record;
@@ -115,6 +116,7 @@ impl SlotTable {
                 if context.keeps(&record) {
                     let arrival = Arrival::on_top(&record);
                     self.tally.add(&record, arrival.version);
+                    context.newest.note(arrival.version);
                     let covered = std::mem::replace(shown, record);
                     self.pending.log(key.hash, arrival, Some(covered), context);
                 } else {
@@ -128,6 +130,7 @@ impl SlotTable {
                 if context.keeps(&record) {
                     let arrival = Arrival::on_top(&record);
                     self.tally.add(&record, arrival.version);
+                    context.newest.note(arrival.version);
                     self.pending.log(key.hash, arrival, None, context);
                     self.records.insert(key.hash, record, |record| context.hash(record.key()));
                 }
@@ -148,15 +151,24 @@ impl SlotTable {
     }
 
     /// Raises the flush mark and moves all that is older to `debris`.
-    pub(super) fn flush(&mut self, flush_mark: Version, hash_state: &RandomState, debris: &mut Debris) {
+    pub(super) fn flush(
+        &mut self,
+        flush_mark: Version,
+        newest: &Newest,
+        hash_state: &RandomState,
+        debris: &mut Debris,
+    ) {
         if flush_mark <= self.flush_mark() {
             return;
         }
         self.floors.get_or_insert_default().flush_mark = flush_mark;
         self.pending.flush(flush_mark, &mut debris.records);
-        if self.records.iter().all(|record| record.version() <= flush_mark) {
+        let are_all_older = || self.records.iter().all(|record| record.version() <= flush_mark);
+        debug_assert!(!newest.is_before(flush_mark) || are_all_older(), "a newer record was not noted");
+        if newest.is_before(flush_mark) || are_all_older() {
             debris.tables.push(std::mem::take(&mut self.records));
             self.tally = Tally::default();
+            newest.forget();
             return;
         }
         let tally = &mut self.tally;

@@ -10,6 +10,7 @@
 use super::LocalKvStore;
 use super::copy::Origin;
 use super::decide::Context;
+use super::newest::Newest;
 use super::outcome::{Prior, Written};
 use super::record::{Content, Record};
 use super::slot_table::{HashedKey, SlotTable};
@@ -55,7 +56,7 @@ impl LocalKvStore {
         now: UnixMs,
         take: impl FnOnce(&mut SlotTable, HashedKey<'_>, Record, &Context<'_>) -> Written,
     ) -> Written {
-        let is_open = self.context(now).opens(version);
+        let is_open = self.context(slot, now).opens(version);
         let record = if is_open { Record::open(content, version) } else { Record::decided(content, version) };
         self.take_fresh(slot, self.hashed(content.key), (record, is_open, version), now, take)
     }
@@ -121,7 +122,7 @@ impl SlotTable {
         key: HashedKey<'_>,
         content: Content<'_>,
         clock: impl Fn(Version) -> Version,
-        now: UnixMs,
+        (now, newest): (UnixMs, &Newest),
     ) -> Option<(Version, Prior)> {
         let shown = self.records.find_mut(key.hash, |record| record.key() == key.bytes)?;
         let (before, live) = (shown.version(), shown.is_live(now));
@@ -131,6 +132,7 @@ impl SlotTable {
             return None;
         }
         self.tally.overwrite(before, version, content.expires_at);
+        newest.note(version);
         Some((version, Prior { version: before, live }))
     }
 
