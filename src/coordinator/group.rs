@@ -2,7 +2,7 @@
 //!
 //! A batch costs its coordinator and each replica much more than a write in it, and of a client that sends one request at a
 //! time each batch has one. So the writes of all clients that are ready share one. The first who joins a group has it depart
-//! once all who are ready have joined; who becomes ready meanwhile may join as well.
+//! once all who are ready have joined; who becomes ready meanwhile may join as well, for three looks at the sockets at most.
 //!
 //! Only what has the same replicas is carried together, and each is told its outcome as soon as that is known: nobody waits for
 //! the replicas of another one's key.
@@ -12,11 +12,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::flight::is_plain;
-use super::outbox::SHARING_VALUE_BYTES_MAX;
+use super::outbox::{SHARED_BYTES_MAX, SHARING_VALUE_BYTES_MAX, message_bytes};
 use super::{ConsistentHashingKvStore, HurryTimer, Operation, Operations, Outcome, QuorumError};
 
-/// So many writes fill a group.
-const WRITES_MAX: usize = 256;
 /// So often a group that still grows lets others join.
 const GATHERING_ROUNDS_MAX: usize = 3;
 
@@ -25,6 +23,8 @@ const GATHERING_ROUNDS_MAX: usize = 3;
 pub(super) struct Group {
     operations: Operations,
     seats: Seats,
+    /// About what the message of all takes; once it fills a request nobody joins any more.
+    bytes: usize,
 }
 
 /// Those who wait for the outcomes of a batch's operations, each for one; nobody, if all are awaited together.
@@ -41,22 +41,22 @@ impl Seats {
         self.0.is_empty()
     }
 
-    /// Tells the outcome of an operation to whom it is for, the first time.
-    pub(super) fn tell(&mut self, operation: usize, outcome: impl FnOnce() -> Outcome) {
-        if let Some(seat) = self.0.get_mut(operation).and_then(Option::take) {
-            // A session that has ended asks no more.
-            let _ = seat.send(outcome());
-        }
+    /// Tells the outcome of an operation to whom it is for. False if that is nobody, or not the first time.
+    pub(super) fn tell(&mut self, operation: usize, outcome: impl FnOnce() -> Outcome) -> bool {
+        let Some(seat) = self.0.get_mut(operation).and_then(Option::take) else { return false };
+        // A session that has ended asks no more.
+        let _ = seat.send(outcome());
+        true
     }
 }
 
 impl ConsistentHashingKvStore {
-    /// Whether a client's only operation may leave with those of others: a write with the same replicas as theirs, of which they
-    /// would not notice how long it is.
+    /// Whether a client's only operation may leave with those of others: a write with the same replicas as theirs, which have to
+    /// be asked, and so short that the others do not wait for it.
     #[must_use]
     pub fn may_join(&self, operation: &Operation) -> bool {
         let is_short = || operation.value().is_some_and(|value| value.len() <= SHARING_VALUE_BYTES_MAX);
-        self.is_everywhere() && is_plain(operation) && is_short()
+        self.is_everywhere() && self.quorum.write > 1 && is_plain(operation) && is_short()
     }
 
     /// Sends a write that [may join](Self::may_join) on its way, in a group with those of others, and waits for its outcome. For
@@ -65,10 +65,11 @@ impl ConsistentHashingKvStore {
         let (seat, outcome) = oneshot::channel();
         let (count, full) = {
             let mut group = self.forming.lock();
+            group.bytes += message_bytes(&operation.key, operation.value());
             group.operations.push(operation);
             group.seats.0.push(Some(seat));
-            let count = group.operations.len();
-            (count, (count >= WRITES_MAX).then(|| std::mem::take(&mut *group)))
+            let is_full = group.bytes >= SHARED_BYTES_MAX;
+            (group.operations.len(), is_full.then(|| std::mem::take(&mut *group)))
         };
         if let Some(full) = full {
             tokio::spawn(carry(Arc::clone(self), full));
@@ -81,7 +82,7 @@ impl ConsistentHashingKvStore {
         })
     }
 
-    /// Lets those who are ready join, and those who become ready meanwhile, as long as some do.
+    /// Lets those who are ready join, and those who become ready meanwhile, as long as some do, but not for ever.
     async fn gather(&self) {
         let mut joined = self.forming.lock().operations.len();
         for _ in 0..GATHERING_ROUNDS_MAX {
@@ -104,7 +105,7 @@ async fn depart(store: Arc<ConsistentHashingKvStore>) {
     }
 }
 
-async fn carry(store: Arc<ConsistentHashingKvStore>, Group { operations, mut seats }: Group) {
+async fn carry(store: Arc<ConsistentHashingKvStore>, Group { operations, mut seats, .. }: Group) {
     let launched = store.launch(operations, store.replica.wall.now());
     store.peers.send_now();
     launched.tell(&mut HurryTimer::default(), &mut seats).await;

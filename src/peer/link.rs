@@ -7,7 +7,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
@@ -80,8 +79,6 @@ pub struct Link {
     pipeline: Mutex<Option<Pipeline>>,
     /// Tells the writer that something waits in the queues.
     waiting: Notify,
-    /// Whether what is queued is to leave without waiting for more.
-    is_complete: AtomicBool,
 }
 
 /// Why a link could not be made.
@@ -102,13 +99,7 @@ enum ConnectError {
 impl Link {
     pub(super) fn new(peer: NodeIndex, address: String, options: LinkOptions, node: Arc<dyn LocalNode>) -> Self {
         let standing = Standing::new(peer, address, node);
-        Self {
-            standing,
-            options,
-            pipeline: Mutex::new(None),
-            waiting: Notify::new(),
-            is_complete: AtomicBool::new(false),
-        }
+        Self { standing, options, pipeline: Mutex::new(None), waiting: Notify::new() }
     }
 
     async fn connect_and_serve(&self, backoff: &mut Backoff) {
@@ -200,17 +191,21 @@ impl Link {
     /// Lets the sessions that are ready add their batches, and those that become ready meanwhile, as long as some do: a message
     /// costs both ends much more than a batch in it. A lone batch waits for no more than one look at the sockets.
     async fn gather(&self) {
-        if self.is_complete.swap(false, Ordering::Relaxed) {
-            return;
-        }
         let mut batches = self.batches_waiting();
         for _ in 0..GATHERING_ROUNDS_MAX {
+            if self.is_complete() {
+                return;
+            }
             tokio::task::yield_now().await;
             let before = std::mem::replace(&mut batches, self.batches_waiting());
             if batches == before || !self.is_gathering() {
                 return;
             }
         }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.pipeline.lock().as_ref().is_some_and(Pipeline::is_complete)
     }
 
     fn batches_waiting(&self) -> usize {
@@ -311,7 +306,7 @@ impl PeerLink for Link {
     }
 
     fn send_now(&self) {
-        self.is_complete.store(true, Ordering::Relaxed);
+        self.with_pipeline(Pipeline::complete);
     }
 
     /// Queues a batch for the next write.

@@ -43,6 +43,8 @@ pub(super) struct Pipeline {
     requests: usize,
     /// Whether the writer was told that something waits. Ends when it takes it.
     writer_woken: bool,
+    /// Whoever queued what is queued has let others join already.
+    is_complete: bool,
     /// Whether the next write carries a mark even if it is the same as the last.
     mark_due: bool,
     /// When a mark was last taken by the writer.
@@ -121,6 +123,7 @@ impl Pipeline {
             written: 0,
             requests: 0,
             writer_woken: false,
+            is_complete: false,
             mark_due: false,
             marked_at: 0,
             now: 0,
@@ -148,6 +151,16 @@ impl Pipeline {
     /// Whether something waits for the writer, and what is not written is little.
     pub(super) fn is_gathering(&self) -> bool {
         !self.queued.is_empty() && self.unwritten < GATHERED_BYTES_MAX
+    }
+
+    /// What is queued is to leave without waiting for more.
+    pub(super) fn complete(&mut self) {
+        self.is_complete = !self.queued.is_empty();
+    }
+
+    /// Whether the writer is not to wait for more.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Batches that the writer has not taken.
@@ -188,6 +201,7 @@ impl Pipeline {
     /// The writer takes everything that waits, behind `mark` if there is one. `into` must be written out.
     pub(super) fn take(&mut self, mark: Option<&[u8]>, into: &mut Outgoing) {
         self.writer_woken = false;
+        self.is_complete = false;
         self.outgoing.swap(into);
         if self.sent.is_empty() {
             self.first_since = self.now;

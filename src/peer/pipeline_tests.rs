@@ -309,3 +309,16 @@ fn a_message_gathers_until_the_writer_takes_it_or_it_is_long() {
     bench.write_out();
     assert!(!bench.pipeline.is_gathering(), "it has left");
 }
+
+#[test]
+fn what_is_complete_is_only_what_was_queued_before_it_was_called_so() {
+    let mut bench = Bench::new();
+    bench.pipeline.complete();
+    let _one = bench.push(1, 10);
+    assert!(!bench.pipeline.is_complete(), "nothing had been queued");
+    bench.pipeline.complete();
+    assert!(bench.pipeline.is_complete());
+    bench.take();
+    let _other = bench.push(1, 10);
+    assert!(!bench.pipeline.is_complete(), "the writer has taken what was");
+}

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use crate::codec::Requests;
 
-/// Bytes that one read takes at most, and a session's input buffer has at first.
+/// Bytes that a session's input buffer has at first.
 const INPUT_BYTES: usize = 64 << 10;
 /// Less room than this is not worth a read.
 const READ_BYTES_MIN: usize = 16 << 10;

@@ -24,7 +24,7 @@ use crate::command::{KillToken, LiveSettings};
 /// How long a connection that is being closed waits for the client: to take its replies, to read what was sent before.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read at a time. What is more has to wait until the others have had their turn: a large value takes its
-/// reader no longer away from them than some dozen small ones.
+/// reader no longer away from them than a few dozen small ones.
 pub(super) const READ_BYTES_MAX: usize = 32 << 10;
 /// Bytes that are written at a time. Each piece costs a system call and the receiver a wake, so a value of 64 KB is one.
 const WRITE_BYTES_MAX: usize = 80 << 10;

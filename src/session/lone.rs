@@ -5,9 +5,10 @@
 //! and lets all who are ready go first. The first of those who waited asks for the records of them all. Besides, sessions
 //! then receive one after the other and answer one after the other, which the kernel's part of the work gains from as well.
 //!
-//! It pays where a request is served here from memory. One that is passed on waits for another node anyway; a write that others
-//! keep as well leaves in a group ([`ConsistentHashingKvStore::join`]). Nor does it pay while a neighbour has long turns, all of which it
-//! would wait for, nor with several worker threads: a task that is ready has tokio wake a thread that has nothing to do.
+//! It pays where a request is served here from memory. One that is passed on waits for another node anyway, and a write that
+//! others keep as well leaves in a group ([`ConsistentHashingKvStore::join`]). Nor does it pay while a neighbour has long turns,
+//! all of which it would wait for, nor with several worker threads: a task that is ready has tokio wake a thread that has nothing
+//! to do.
 //!
 //! [`LocalKvStore::warm`]: crate::store::LocalKvStore::warm
 
@@ -38,8 +39,8 @@ pub(super) fn note_long_turn() {
     WAITING.with(Waiting::hurry);
 }
 
-/// Whether what a turn launches is one operation that may leave with those of other clients, who are not kept from joining by a
-/// neighbour's long turns.
+/// Whether what a turn launches is one operation that may leave with those of other clients, and no neighbour has had a long turn
+/// just now.
 pub(super) fn may_join(store: &ConsistentHashingKvStore, quorum: Quorum, operations: &[Operation]) -> bool {
     let [operation] = operations else { return false };
     quorum == store.quorum() && store.may_join(operation) && !WAITING.with(Waiting::is_hurried)
@@ -60,7 +61,7 @@ impl<K> Waiting<K> {
         Self { count: Cell::new(0), keys: RefCell::new(Vec::new()), hurried: Cell::new(0) }
     }
 
-    /// Whether one more request is not to wait.
+    /// Whether one more request, which is counted, is not to wait.
     fn is_hurried(&self) -> bool {
         let hurried = self.hurried.get();
         self.hurried.set(hurried.saturating_sub(1));

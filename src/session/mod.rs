@@ -129,7 +129,9 @@ impl<'a> Session<'a> {
             }
             if count >= LONG_TURN_BYTES {
                 // More may be there already, and the runtime would let this session go on with it for long.
-                lone::note_long_turn();
+                if self.state.peer.is_none() {
+                    lone::note_long_turn();
+                }
                 tokio::task::yield_now().await;
             }
         }

@@ -2,58 +2,70 @@
 
 use std::sync::Arc;
 
-use ringkv::coordinator::{ConsistentHashingKvStore, Outcome};
+use ringkv::coordinator::{ConsistentHashingKvStore, Operation, Outcome};
 use ringkv::peer::NodeCommunicator;
 
 use super::counting::CountingPeers;
 use super::*;
 
 /// Writes of different keys.
-fn writes(count: usize) -> Vec<ringkv::coordinator::Operation> {
+fn writes(count: usize) -> Vec<Operation> {
     (0..count).map(|number| write(&format!("k{number}"), Some("v"))).collect()
 }
 
-/// Sends writes to `node` at the same time; what came of them, and how many requests the others got.
-async fn joined(cluster: &TestCluster, node: usize, count: usize) -> (Vec<Reply>, usize) {
-    let store = cluster.node(node).store;
+/// The coordinator of node 0, which counts the requests that the others get.
+fn counted(cluster: &TestCluster) -> (Arc<ConsistentHashingKvStore>, Arc<CountingPeers>) {
+    let store = cluster.node(0).store;
     let counting = CountingPeers::around(&store.peers);
     let peers: Arc<dyn NodeCommunicator> = counting.clone();
-    let store = Arc::new(ConsistentHashingKvStore::new(Arc::clone(&store.replica), peers));
+    (Arc::new(ConsistentHashingKvStore::new(Arc::clone(&store.replica), peers)), counting)
+}
+
+/// What comes of operations that join at the same time.
+async fn joined(store: &Arc<ConsistentHashingKvStore>, operations: Vec<Operation>) -> Vec<Reply> {
     let join = |operation| {
-        let store = Arc::clone(&store);
+        let store = Arc::clone(store);
         tokio::spawn(async move { store.join(operation).await })
     };
-    let asked: Vec<_> = writes(count).into_iter().map(join).collect();
+    let asked: Vec<_> = operations.into_iter().map(join).collect();
     let mut replies = Vec::new();
     for outcome in asked {
         replies.push(Reply::from(outcome.await.unwrap()));
     }
-    (replies, counting.requests())
+    replies
 }
 
 #[tokio::test(start_paused = true)]
 async fn writes_that_come_at_the_same_time_are_one_request_to_each_replica() {
     let cluster = three().start().await;
-    assert_eq!(joined(&cluster, 0, 20).await, (vec![done(); 20], 2));
+    let (store, sent) = counted(&cluster);
+    assert_eq!(joined(&store, writes(20)).await, vec![done(); 20]);
+    assert_eq!(sent.requests(), 2);
     for number in 0..20 {
         assert_eq!(cluster.get(1, &format!("k{number}")).await, Reply::value("v"));
     }
 }
 
+/// A short write in it would have to wait for more than a request's worth of others.
 #[tokio::test(start_paused = true)]
-async fn more_than_a_group_holds_are_several() {
+async fn more_bytes_than_a_request_holds_are_several_groups() {
     let cluster = three().start().await;
-    assert_eq!(joined(&cluster, 0, 600).await, (vec![done(); 600], 3 * 2));
+    let (store, sent) = counted(&cluster);
+    let long = "v".repeat(4 << 10);
+    let operations = (0..40).map(|number| write(&format!("k{number}"), Some(&long))).collect();
+    assert_eq!(joined(&store, operations).await, vec![done(); 40]);
+    assert_eq!(sent.requests(), 5 * 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn writes_that_come_one_after_the_other_do_not_wait_for_each_other() {
     let cluster = three().start().await;
+    let (store, sent) = counted(&cluster);
     let began = Instant::now();
-    for _ in 0..3 {
-        assert_eq!(joined(&cluster, 0, 1).await.1, 2);
+    for operation in writes(3) {
+        assert_eq!(joined(&store, vec![operation]).await, [done()]);
     }
-    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!((sent.requests(), began.elapsed()), (3 * 2, Duration::ZERO));
 }
 
 /// Two of three nodes are gone.
@@ -93,8 +105,29 @@ async fn nobody_waits_for_the_write_of_another() {
         replies.push(reply.await.unwrap());
     }
     assert_eq!(replies[0], (done(), Duration::ZERO));
-    assert!(replies[1].1 > Duration::ZERO, "{:?}", replies[1]);
+    assert!(matches!(replies[1], (Reply::Indeterminate(_), waited) if waited > Duration::ZERO), "{:?}", replies[1]);
     assert_eq!(replies[2], (done(), Duration::ZERO));
+}
+
+/// Both others show something newer of the key, so its writes are refused, and the last of them is stamped anew. The one before it
+/// took effect just before that. Neither waits for the third replica's word on another key.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_overtaken_by_that_of_another_client_is_answered_with_it() {
+    let cluster = three().skews_ms(&[0, 0, 100]).start().await;
+    let version = version_of(&cluster, 2);
+    for node in [1, 2] {
+        cluster.hand(2, node, PeerRequest::Write { key: b"k", value: Some(b"newer"), version, expires_at: None });
+    }
+    let began = Instant::now();
+
+    let replies = cluster.at_once(0, vec![write("k", Some("first")), write("k", Some("last"))]).await;
+
+    assert_eq!(replies[0], done());
+    assert_eq!(replies[1], Reply::Done { live: true });
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    for node in cluster.indices() {
+        assert_eq!(cluster.get(node, "k").await, Reply::value("last"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,4 +169,6 @@ async fn what_others_would_notice_leaves_alone() {
     assert!(!may_join(&three, Some(&long)));
     assert!(!may_join(&three, None), "a delete tells what was there");
     assert!(!may_join(&five, Some(&short)), "the next key has other replicas");
+    let alone = Setup::new(3, (3, 1, 1)).start().await;
+    assert!(!may_join(&alone, Some(&short)), "it is answered at once");
 }

@@ -127,16 +127,28 @@ impl Client {
         let world = Arc::clone(&self.world);
         let count = self.chance.within(2..5);
         let writes: Vec<_> = (0..count).map(|_| (self.key(), self.value())).collect();
+        if self.chance.happens(50) {
+            return self.write_at_once(node, writes).await;
+        }
         let operations = writes.iter().map(|(key, value)| cluster::write(key, value.as_deref())).collect();
         let actions = writes.into_iter().map(|(key, value)| (key, Action::Write(value))).collect();
-        let is_pipeline = self.chance.happens(50);
-        let ask = async {
-            match is_pipeline {
-                true => world.cluster.batch(node, operations).await,
-                false => world.cluster.at_once(node, operations).await,
-            }
+        world.history.record_all((self.number, node), actions, world.cluster.batch(node, operations)).await;
+    }
+
+    /// As several clients would: each hears of his own.
+    async fn write_at_once(&mut self, node: usize, writes: Vec<(String, Option<String>)>) {
+        let number = self.number;
+        let ask = |(key, value): (String, Option<String>)| {
+            let world = Arc::clone(&self.world);
+            tokio::spawn(async move {
+                let ask = world.cluster.single(node, cluster::write(&key, value.as_deref()));
+                world.history.record((number, node), &key, Action::Write(value.clone()), ask).await;
+            })
         };
-        world.history.record_all((self.number, node), actions, ask).await;
+        let asked: Vec<_> = writes.into_iter().map(ask).collect();
+        for asked in asked {
+            asked.await.expect("nobody who asks panics");
+        }
     }
 
     /// FLUSHALL: as if every key were deleted.

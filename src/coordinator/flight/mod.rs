@@ -15,6 +15,8 @@ mod writes;
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use super::answers::{prepare_answer, read_answer, revert_answer, write_answer, write_back_answer};
 use super::debts::Debts;
 use super::group::Seats;
@@ -261,14 +263,18 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// Tells the outcomes that are known.
-    fn tell_ended(&self, seats: &mut Seats) {
+    /// Tells the outcomes that are known. What has ended stays here until all has, so that the next one can be told by its key; of
+    /// a client that goes on it keeps no buffer.
+    fn tell_ended(&mut self, seats: &mut Seats) {
         if seats.is_empty() {
             return;
         }
-        for (operation, step) in self.steps.iter().enumerate() {
-            if let Journey::Ended(Ending::Outcome(outcome)) = &step.journey {
-                seats.tell(operation, || outcome.clone());
+        self.end_overtaken();
+        for (operation, step) in self.steps.iter_mut().enumerate() {
+            if let Journey::Ended(Ending::Outcome(outcome)) = &step.journey
+                && seats.tell(operation, || outcome.clone())
+            {
+                step.key = Bytes::copy_from_slice(&step.key);
             }
         }
     }

@@ -158,18 +158,19 @@ impl Flight<'_> {
         self.post(outbox);
     }
 
-    /// Gives overtaken writes their outcome: they took effect if the write that overtook them did; otherwise their
-    /// own first stamp may still lie somewhere.
+    /// Gives overtaken writes their outcome once the write that overtook them has its own: they took effect if that did;
+    /// otherwise their own first stamp may still lie somewhere.
     pub(super) fn end_overtaken(&mut self) {
         for operation in (0..self.steps.len()).rev() {
             let Journey::Overtaken { by, needed } = self.steps[operation].journey else { continue };
-            // It stands behind, so it has its outcome already.
+            // It stands behind, so if it was overtaken itself it has its outcome already.
             let outcome = match &self.steps[by].journey {
                 Journey::Ended(Ending::Outcome(Outcome::Written(_))) => Outcome::Written(Before::default()),
-                _ => {
+                Journey::Ended(_) => {
                     let reason = Some("a later write of the same key that left with it failed".to_owned());
                     Outcome::Failed(QuorumError::Indeterminate { acks: 0, needed, reason })
                 }
+                _ => continue,
             };
             self.steps[operation].journey = Journey::Ended(outcome.into());
         }
