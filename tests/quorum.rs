@@ -38,6 +38,7 @@ mod waits;
 #[path = "quorum/writes.rs"]
 mod writes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringkv::peer::{Introduction, LocalNode, PeerReply, PeerRequest};
@@ -53,6 +54,18 @@ const HOUR_MS: i64 = 3_600_000;
 /// N=3, W=2, R=1 on three nodes, as cluster.toml has it.
 fn three() -> Setup {
     Setup::new(3, (3, 2, 1))
+}
+
+/// The same, of which all but node 0 are gone.
+async fn left_alone() -> Arc<TestCluster> {
+    let cluster = three().start().await;
+    for node in [1, 2] {
+        cluster.crash(node);
+    }
+    for node in [1, 2] {
+        cluster.until_missed(node).await;
+    }
+    cluster
 }
 
 fn done() -> Reply {

@@ -6,9 +6,9 @@
 //! then receive one after the other and answer one after the other, which the kernel's part of the work gains from as well.
 //!
 //! It pays where a request is served here from memory. One that is passed on waits for another node anyway, and a write that
-//! others keep as well leaves in a group ([`ConsistentHashingKvStore::join`]). Nor does it pay while a neighbour has long turns,
-//! all of which it would wait for, nor with several worker threads: a task that is ready has tokio wake a thread that has nothing
-//! to do.
+//! others keep as well leaves in a group ([`ConsistentHashingKvStore::join`]), however many worker threads there are. To wait for
+//! memory does not pay while a neighbour has long turns, all of which a request would wait for, nor with several worker threads: a
+//! task that is ready has tokio wake a thread that has nothing to do.
 //!
 //! [`LocalKvStore::warm`]: crate::store::LocalKvStore::warm
 

@@ -9,11 +9,7 @@ use super::*;
 /// Two of three nodes are gone. A client must not wait for a quorum that cannot be, nor leave anything behind.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_when_the_quorum_is_out_of_reach_and_it_fails_at_once() {
-    let cluster = three().start().await;
-    cluster.crash(1);
-    cluster.crash(2);
-    cluster.until_missed(1).await;
-    cluster.until_missed(2).await;
+    let cluster = left_alone().await;
 
     let began = Instant::now();
     let reply = cluster.set(0, "k", "v").await;
