@@ -21,7 +21,7 @@ const POOL: usize = 50;
 const PIPELINE: usize = 10_000;
 const INCREMENTS: usize = 20;
 const LARGE: usize = 10 << 20;
-/// How long a client waits for its replies, be it those of a pipeline in which each read waits for the write before it.
+/// How long a client waits for its replies, be it those of a pipeline of thousands.
 const REPLIES_WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// Three nodes at which reads show what was written last at any other: R + W > N.

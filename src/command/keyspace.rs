@@ -24,7 +24,7 @@ impl Context<'_> {
     pub(super) fn read(&mut self, form: Reading) -> Flow {
         let request = self.request;
         let slot = self.slot;
-        if self.turn.has_write_of(slot) {
+        if self.turn.has_update_of(slot) {
             return Flow::Barrier;
         }
         self.read_key(request, 1, slot, form);
@@ -35,7 +35,7 @@ impl Context<'_> {
     pub(super) fn read_at(&mut self, argument: usize, form: Reading) -> Flow {
         let request = self.request;
         let slot = Slot::of_key(request.arg(argument));
-        if self.turn.has_write_of(slot) {
+        if self.turn.has_update_of(slot) {
             return Flow::Barrier;
         }
         self.read_key(request, argument, slot, form);
@@ -70,6 +70,9 @@ impl Context<'_> {
     #[inline]
     fn read_key(&mut self, request: &Request<'_>, argument: usize, slot: Slot, form: Reading) {
         let (turn, protocol) = (&mut *self.turn, self.state.protocol);
+        if turn.read_own(slot, request.arg(argument), self.now) {
+            return turn.note(1, Fold::Read(form), protocol);
+        }
         let (store, quorum) = (&self.server.store, self.state.quorum);
         let here = store.read_here_for(quorum, slot, request.arg(argument), self.now, |lookup| {
             match lookup.live().filter(|_| form == Reading::Value).and_then(Record::large_value) {
@@ -88,7 +91,7 @@ impl Context<'_> {
     pub(super) fn read_many(&mut self) -> Flow {
         let (request, from) = (self.request, self.from.max(1));
         let (end, until) = self.share(request, from, 1);
-        if (from..end).any(|argument| self.turn.has_write_of(Slot::of_key(request.arg(argument)))) {
+        if (from..end).any(|argument| self.turn.has_update_of(Slot::of_key(request.arg(argument)))) {
             return Flow::Barrier;
         }
         let (at, first) = (self.turn.out.len(), self.turn.notes());
@@ -111,7 +114,7 @@ impl Context<'_> {
     pub(super) fn count_existing(&mut self) -> Flow {
         let (request, from) = (self.request, self.from.max(1));
         let (end, until) = self.share(request, from, 1);
-        if (from..end).any(|argument| self.turn.has_write_of(Slot::of_key(request.arg(argument)))) {
+        if (from..end).any(|argument| self.turn.has_update_of(Slot::of_key(request.arg(argument)))) {
             return Flow::Barrier;
         }
         let (mut launched, mut counted) = (0, 0);
@@ -121,6 +124,10 @@ impl Context<'_> {
                 return Flow::More(argument);
             }
             let slot = Slot::of_key(request.arg(argument));
+            if self.turn.read_own(slot, request.arg(argument), self.now) {
+                launched += 1;
+                continue;
+            }
             let is_live = |lookup: Lookup<'_>| lookup.live().is_some();
             let (store, quorum) = (&self.server.store, self.state.quorum);
             match store.read_here_for(quorum, slot, request.arg(argument), self.now, is_live) {

@@ -9,6 +9,7 @@
 
 mod acl;
 mod argument;
+mod assembly;
 mod bits;
 mod client;
 mod clients;
@@ -39,6 +40,7 @@ mod modes;
 mod monitor;
 mod moves;
 mod objects;
+mod own_reads;
 mod pace;
 mod part;
 mod pause;
@@ -60,6 +62,7 @@ mod updates;
 mod wait;
 mod watch;
 
+pub use assembly::LargeValue;
 pub use client::{Client, ClientDescription, Clients};
 pub use connection::State;
 pub use kill_token::KillToken;
@@ -68,7 +71,7 @@ pub use modes::Replies;
 pub use pause::{Pause, PauseScope};
 pub use refusals::Refusals;
 pub use server::{Server, Statistics};
-pub use turn::{LargeValue, Turn};
+pub use turn::Turn;
 pub use updates::parse_update;
 pub use watch::{SlowLog, Watch};
 

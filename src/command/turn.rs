@@ -4,9 +4,6 @@
 //! once are written to [`Turn::out`], and for each that is not a note remembers where it belongs and which outcomes it
 //! is folded from. When the batch has settled, [`Turn::finish`] puts the replies together.
 
-use std::iter::Peekable;
-use std::vec;
-
 use bytes::Bytes;
 
 use crate::codec::{Protocol, reply};
@@ -17,6 +14,8 @@ use crate::ring::Slot;
 use crate::store::LARGE_BYTES;
 use crate::time::UnixMs;
 
+use super::assembly::{Assembly, LargeValue, push_large};
+use super::own_reads::OwnReads;
 use super::pace::ReadPace;
 use super::reading::{self, Reading};
 use super::spec::CommandId;
@@ -93,15 +92,6 @@ struct Tally {
     failure: Option<QuorumError>,
 }
 
-/// A value that is sent from where it lies.
-#[derive(Debug)]
-pub struct LargeValue {
-    /// Where it belongs among the other bytes.
-    pub at: usize,
-    /// What is sent.
-    pub value: Bytes,
-}
-
 /// One turn in the making.
 #[derive(Debug, Default)]
 pub struct Turn {
@@ -114,6 +104,8 @@ pub struct Turn {
     pub(crate) meter: Meter,
     notes: Vec<Note>,
     operations: Operations,
+    /// Reads that are answered by writes among the operations.
+    own_reads: OwnReads,
     /// Their order is kept, yet they run beside the operations.
     updates: Vec<UpdateOrder>,
     /// The slots of the reads and of the writes among the operations.
@@ -132,6 +124,11 @@ impl Turn {
     pub(crate) fn read(&mut self, slot: Slot, key: Bytes) {
         self.read_slots.push(slot);
         self.operations.push(Operation { slot, key, kind: OperationKind::Read });
+    }
+
+    /// If a write of `key` was launched in this turn, that answers a read of it, whose outcome belongs to the next note.
+    pub(crate) fn read_own(&mut self, slot: Slot, key: &[u8], now: UnixMs) -> bool {
+        self.write_slots.contains(&slot) && self.own_reads.add(&self.operations, slot, key, now)
     }
 
     /// Launches a write of `key`. Its outcome belongs to the next note.
@@ -185,7 +182,7 @@ impl Turn {
         self.notes.insert(first, Note { command, at, operations: 0, counted: 0, fold, protocol });
     }
 
-    /// Whether a write of `slot` was launched in this turn: a read of it has to wait for that.
+    /// Whether a write of `slot` was launched in this turn: a read of it that the write does not answer has to wait for that.
     pub(crate) fn has_write_of(&self, slot: Slot) -> bool {
         self.write_slots.contains(&slot) || self.has_update_of(slot)
     }
@@ -201,7 +198,8 @@ impl Turn {
         !self.read_slots.contains(&slot) && !self.write_slots.contains(&slot)
     }
 
-    fn has_update_of(&self, slot: Slot) -> bool {
+    /// Whether an update of `slot` was launched in this turn: what it comes to has to be waited for.
+    pub(crate) fn has_update_of(&self, slot: Slot) -> bool {
         self.updates.iter().any(|update| update.slot == slot)
     }
 
@@ -212,14 +210,14 @@ impl Turn {
 
     /// How many more operations fit into this turn.
     pub(crate) fn room(&self) -> usize {
-        OPERATIONS_MAX.saturating_sub(self.operations.len() + self.updates.len())
+        OPERATIONS_MAX.saturating_sub(self.operations.len() + self.own_reads.len() + self.updates.len())
     }
 
     /// Whether the turn should end before the next command.
     pub(crate) fn is_full(&self) -> bool {
         self.room() == 0
             || self.read_slots.len() >= self.pace.reads_max()
-            || self.out.len() + self.large_bytes >= REPLY_BYTES_MAX
+            || self.out.len() + self.large_bytes + self.own_reads.value_bytes() >= REPLY_BYTES_MAX
     }
 
     /// Whether anything has to be launched, or its replies wait to be put together.
@@ -230,6 +228,7 @@ impl Turn {
 
     /// What has to be launched.
     pub(crate) fn take_operations(&mut self) -> Operations {
+        self.own_reads.complete(&self.operations);
         self.read_slots.clear();
         self.write_slots.drain(..).for_each(|slot| self.written.insert(slot));
         let as_many_again = Operations::with_capacity(self.operations.len());
@@ -242,6 +241,16 @@ impl Turn {
         std::mem::take(&mut self.updates)
     }
 
+    /// Which of the reads that writes should have answered have to be asked for, now that those have come to `outcomes`.
+    pub(crate) fn unanswered(&self, outcomes: &Outcomes) -> Operations {
+        self.own_reads.unanswered(outcomes)
+    }
+
+    /// Adds the outcomes of the reads that writes have answered to those of the operations; `asked` are those of [`Turn::unanswered`].
+    pub(crate) fn answer_own_reads(&mut self, outcomes: Outcomes, asked: Outcomes) -> Outcomes {
+        if self.own_reads.len() == 0 { outcomes } else { self.own_reads.settle(outcomes, asked) }
+    }
+
     /// Puts the replies together from what was known at once and the outcomes of what was launched, in order; `updated` are
     /// the updates' replies.
     #[allow(clippy::needless_pass_by_value, reason = "nobody has a use for the outcomes afterwards")]
@@ -251,12 +260,8 @@ impl Turn {
         }
         let (reads, bytes) = answers(&outcomes);
         self.pace.learn(reads, bytes, OPERATIONS_MAX);
-        let mut known = std::mem::take(&mut self.out);
-        // With nothing to put between them the replies can have that room.
-        let mut out = if known.is_empty() { std::mem::take(&mut known) } else { Vec::new() };
-        out.reserve(known.len() + self.notes.len() * SHORT_REPLY_BYTES + bytes.min(LARGE_BYTES));
-        let known_large = std::mem::take(&mut self.large).into_iter().peekable();
-        let mut assembly = Assembly { known, known_large, used: 0, out, large: Vec::new() };
+        let room = self.notes.len() * SHORT_REPLY_BYTES + bytes.min(LARGE_BYTES);
+        let mut assembly = Assembly::new(std::mem::take(&mut self.out), std::mem::take(&mut self.large), room);
         let (mut outcomes, mut updated) = (outcomes.as_slice(), updated.into_iter());
         let mut listed = std::mem::take(&mut self.notes);
         let used = listed.len();
@@ -299,50 +304,8 @@ impl Turn {
         drop(notes);
         // A list that was long once is not kept for good.
         self.notes = if listed.capacity() > NOTES_KEPT.max(4 * used) { Vec::with_capacity(used) } else { listed };
-        assembly.copy_until(assembly.known.len());
-        (self.out, self.large) = (assembly.out, assembly.large);
+        (self.out, self.large) = assembly.finish();
     }
-}
-
-/// Replies in the making, from the bytes known at once and those made of outcomes.
-struct Assembly {
-    known: Vec<u8>,
-    known_large: Peekable<vec::IntoIter<LargeValue>>,
-    used: usize,
-    out: Vec<u8>,
-    large: Vec<LargeValue>,
-}
-
-impl Assembly {
-    #[inline]
-    fn copy_until(&mut self, end: usize) {
-        // Neither is so for any reply of a pipeline of which nothing was known at once.
-        if end > self.used || self.known_large.len() > 0 {
-            self.copy_known(end);
-        }
-    }
-
-    #[inline(never)]
-    fn copy_known(&mut self, end: usize) {
-        while let Some(LargeValue { at, value }) = self.known_large.next_if(|large| large.at <= end) {
-            let at = self.out.len() + at - self.used;
-            self.large.push(LargeValue { at, value });
-        }
-        self.out.extend_from_slice(&self.known[self.used..end]);
-        self.used = end;
-    }
-
-    fn skip_until(&mut self, end: usize) {
-        while self.known_large.next_if(|large| large.at <= end).is_some() {}
-        self.used = end;
-    }
-}
-
-/// Appends a bulk string of which the value itself is to be sent from where it lies.
-fn push_large(out: &mut Vec<u8>, large: &mut Vec<LargeValue>, value: Bytes) {
-    reply::bulk_header(out, value.len());
-    large.push(LargeValue { at: out.len(), value });
-    reply::line_end(out);
 }
 
 /// Notes that `command` has failed, if `reply` says so.

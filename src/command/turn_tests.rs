@@ -49,7 +49,6 @@ fn each_reply_has_its_own_outcomes_whatever_became_of_those_before() {
     turn.note_whole(at, first, Protocol::Resp2);
     ask(&mut turn);
     let failure = |answers| QuorumError::TooFewForRead { answers, needed: 3, reason: None };
-    let done = || Outcome::Written(Before::default());
     let unread = found(Bytes::from_static(b"unread"));
 
     turn.finish(
@@ -122,4 +121,79 @@ fn large_values_fill_a_turn_as_others_do() {
     assert!(turn.is_full());
     turn.take_large();
     assert!(!turn.is_full());
+}
+
+/// A GET of `key`, which a write of this turn answers or not.
+fn ask_own(turn: &mut Turn, key: &'static [u8]) -> bool {
+    let is_answered = turn.read_own(Slot::FIRST, key, UnixMs(1000));
+    if !is_answered {
+        turn.read(Slot::FIRST, Bytes::from_static(key));
+    }
+    turn.note(1, Fold::Read(Reading::Value), Protocol::Resp2);
+    is_answered
+}
+
+fn set(turn: &mut Turn, key: &'static [u8], value: &'static [u8], expires_at: Option<UnixMs>) {
+    turn.write(Slot::FIRST, Bytes::from_static(key), Some(Bytes::from_static(value)), expires_at);
+    turn.note(1, Fold::Stored, Protocol::Resp2);
+}
+
+/// The replies that these outcomes of the operations come to, and what had to be asked for besides.
+fn replies(turn: &mut Turn, outcomes: Outcomes, asked: Outcomes) -> (String, usize) {
+    turn.take_operations();
+    let unanswered = turn.unanswered(&outcomes).len();
+    let outcomes = turn.answer_own_reads(outcomes, asked);
+    turn.finish(outcomes, Vec::new());
+    (String::from_utf8(std::mem::take(&mut turn.out)).unwrap(), unanswered)
+}
+
+fn done() -> Outcome {
+    Outcome::Written(Before::default())
+}
+
+#[test]
+fn a_read_behind_writes_of_its_key_finds_the_last_of_them() {
+    let mut turn = Turn::default();
+    set(&mut turn, b"k", b"1", None);
+    assert!(ask_own(&mut turn, b"k"));
+    assert!(!ask_own(&mut turn, b"other"), "of the same slot, but nobody has written it");
+    set(&mut turn, b"k", b"2", None);
+    set(&mut turn, b"short", b"3", Some(UnixMs(1000)));
+    assert!(ask_own(&mut turn, b"k") && ask_own(&mut turn, b"k") && ask_own(&mut turn, b"short"));
+    turn.write(Slot::FIRST, Bytes::from_static(b"k"), None, None);
+    turn.note(1, Fold::Deleted, Protocol::Resp2);
+    assert!(ask_own(&mut turn, b"k"));
+
+    let outcomes = smallvec![done(), found(Bytes::from_static(b"0")), done(), done(), done()];
+    let answers = replies(&mut turn, outcomes, Outcomes::new());
+
+    let expected = "+OK\r\n$1\r\n1\r\n$1\r\n0\r\n+OK\r\n+OK\r\n$1\r\n2\r\n$1\r\n2\r\n$-1\r\n:0\r\n$-1\r\n";
+    assert_eq!(answers, (expected.to_owned(), 0));
+    assert!(!ask_own(&mut turn, b"k"), "the next turn has written nothing yet");
+}
+
+#[test]
+fn a_read_whose_write_fails_is_asked_for_unless_the_slot_was_written_again() {
+    let failure = || QuorumError::TooFewForWrite { reachable: 1, needed: 2 };
+    let mut turn = Turn::default();
+    set(&mut turn, b"k", b"1", None);
+    assert!(ask_own(&mut turn, b"k"));
+    set(&mut turn, b"k", b"2", None);
+    assert!(ask_own(&mut turn, b"k"));
+
+    let outcomes = smallvec![Outcome::Failed(failure()), Outcome::Failed(failure())];
+    let answers = replies(&mut turn, outcomes, smallvec![found(Bytes::from_static(b"0"))]);
+
+    let failed = format!("-{}\r\n", failure());
+    assert_eq!(answers, (format!("{failed}{failed}{failed}$1\r\n0\r\n"), 1));
+}
+
+#[test]
+fn values_that_were_written_fill_a_turn_that_reads_them() {
+    let mut turn = Turn::default();
+    turn.write(Slot::FIRST, Bytes::from_static(b"k"), Some(vec![0; REPLY_BYTES_MAX].into()), None);
+    turn.note(1, Fold::Stored, Protocol::Resp2);
+    assert!(!turn.is_full());
+    assert!(ask_own(&mut turn, b"k") && turn.is_full());
+    assert_eq!(turn.room(), OPERATIONS_MAX - 2);
 }

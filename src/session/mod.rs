@@ -254,24 +254,32 @@ impl<'a> Session<'a> {
         let Self { server, state, turn, timer, .. } = self;
         let store = &server.store;
         let (quorum, mut operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
-        if updates.is_empty()
-            && lone::may_join(store, quorum, &operations)
-            && let Some(operation) = operations.pop()
-        {
-            return turn.finish(smallvec![store.join(operation).await], Vec::new());
-        }
-        let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, now));
-        timer.began(began);
-        let launched = async {
-            match launched {
-                Some(launched) => launched.settle_with(timer).await,
-                None => Outcomes::new(),
+        let lone = match updates.is_empty() && lone::may_join(store, quorum, &operations) {
+            true => operations.pop(),
+            false => None,
+        };
+        let (outcomes, updated) = if let Some(operation) = lone {
+            (smallvec![store.join(operation).await], Vec::new())
+        } else {
+            let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, now));
+            timer.began(began);
+            let launched = async {
+                match launched {
+                    Some(launched) => launched.settle_with(timer).await,
+                    None => Outcomes::new(),
+                }
+            };
+            match updates.is_empty() {
+                true => (launched.await, Vec::new()),
+                false => Box::pin(async { tokio::join!(launched, store.update(updates)) }).await,
             }
         };
-        let (outcomes, updated) = match updates.is_empty() {
-            true => (launched.await, Vec::new()),
-            false => Box::pin(async { tokio::join!(launched, store.update(updates)) }).await,
+        let unanswered = turn.unanswered(&outcomes);
+        let asked = match unanswered.is_empty() {
+            true => Outcomes::new(),
+            false => Box::pin(store.launch_for(quorum, unanswered, store.replica.wall.now()).settle_with(timer)).await,
         };
+        let outcomes = turn.answer_own_reads(outcomes, asked);
         turn.finish(outcomes, updated);
     }
 

@@ -1,7 +1,7 @@
 //! Random sequences of commands over few keys, whose arguments collide: whatever state they lead to, ringkv has to answer as
 //! redis-server does.
 //!
-//! A sequence comes from a seed and is played as a case. One that fails is tried again without each of its commands, until
+//! A sequence comes from a seed and is played as a case, and once more as one pipeline. One that fails is tried again without each of its commands, until
 //! none can be left out; what remains can be put into a file of cases as it is. `RINGKV_CONFORMANCE_SEED=n` plays seed
 //! n alone.
 
@@ -224,10 +224,11 @@ fn drawn<'a>(word: &'a str, chance: &mut Chance) -> &'a str {
     }
 }
 
-/// How the replies differ, if they do.
+/// How the replies differ, if they do: one by one, or as a pipeline at one node.
 fn failure(bench: &mut Bench, commands: &[String]) -> Option<String> {
     let cases: Vec<Case> = case::parse("random", &commands.join(" | ")).expect("commands of ours");
-    bench.play(&cases).failures.pop()
+    let together = |bench: &mut Bench| cases.iter().find_map(|case| bench.play_together(commands.len(), case).err());
+    bench.play(&cases).failures.pop().or_else(|| together(bench))
 }
 
 /// As few of the commands as still fail.

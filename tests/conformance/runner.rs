@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::case::{Case, Match, Step};
 use super::frame::{Answer, Frame, Wire};
 use super::twin::Twin;
-use crate::harness::{Cluster, Layout, poll};
+use crate::harness::{Cluster, Layout, command, poll};
 
 /// How long all nodes may take to count alike, and a key to expire.
 const EVENTUALLY: Duration = Duration::from_secs(5);
@@ -215,6 +215,33 @@ impl Bench {
             self.ringkv.reconnect();
         }
         Ok(())
+    }
+
+    /// Plays the commands of a case as one pipeline, but for those whose answer the nodes agree on a moment later.
+    pub(crate) fn play_together(&mut self, number: usize, case: &Case) -> Result<(), String> {
+        self.redis.flush(0);
+        self.ringkv.flush(number);
+        let steps: Vec<&Step> = case.steps.iter().filter(|step| !is_of_all_nodes(step)).collect();
+        let commands = steps.iter().filter_map(|step| match step {
+            Step::Command { words, .. } => Some(command(words)),
+            Step::Raw(_) | Step::Gone(_) => None,
+        });
+        let pipeline: Vec<u8> = commands.flatten().collect();
+        let (redis, ringkv) = (self.redis.wire(0), self.ringkv.wire(number));
+        let sent = redis.send(&pipeline).and_then(|()| ringkv.send(&pipeline));
+        let compare = |(at, step): (usize, &Step)| {
+            let place = |what: String| format!("command {} of a pipeline, {what}", at + 1);
+            let expected = redis.answer().map_err(|error| place(format!("redis-server: {error}")))?;
+            let got = ringkv.answer().map_err(|error| place(format!("ringkv: {error}")))?;
+            judge(step, &expected, &got).map_err(place)
+        };
+        let judged = sent.map_err(|error| error.to_string());
+        let judged = judged.and_then(|()| steps.into_iter().enumerate().try_for_each(compare));
+        if judged.is_err() {
+            self.redis.reconnect();
+            self.ringkv.reconnect();
+        }
+        judged
     }
 
     fn play_step(&mut self, turn: usize, at: usize, case: &Case, score: &mut Score) -> Result<(), String> {

@@ -111,6 +111,28 @@ fn a_pipeline_takes_effect_in_order_wherever_its_keys_are() {
     }
 }
 
+/// What a pipeline reads of its own writes is answered by them, but only once they have their quorum.
+#[test]
+fn a_pipeline_never_reads_what_it_failed_to_write() {
+    let mut cluster = Cluster::start(&Layout::of(3));
+    let mut client = cluster.node(0).client();
+    assert_eq!(client.ask(&["SET", "key", "before"]), Reply::ok());
+    wait_until("this node has it", || client.ask(&["GET", "key"]) == Reply::bulk("before"));
+    cluster.kill(1);
+    cluster.kill(2);
+    wait_until("the losses are noticed", || cluster.node(0).info("peers_up").as_deref() == Some("0"));
+
+    let requests: [&[&str]; 6] =
+        [&["SET", "key", "1"], &["GET", "key"], &["SET", "key", "2"], &["GET", "key"], &["STRLEN", "key"], &["PING"]];
+    client.send(requests.iter().flat_map(|words| command(words)).collect::<Vec<_>>());
+
+    let replies: Vec<_> = requests.iter().map(|_| client.reply()).collect();
+    let refused = "NOQUORUM 1 of 2 replicas reachable; nothing was written";
+    // To ask for the first again would be too late: another write stands behind it.
+    assert!(replies[..3].iter().all(|reply| reply.is_error(refused)), "{replies:?}");
+    assert_eq!(replies[3..5], [Reply::bulk("before"), Reply::Integer(6)], "{replies:?}");
+}
+
 #[test]
 fn of_several_renames_of_one_key_one_is_done_wherever_they_are_asked() {
     const ROUNDS: usize = 20;
