@@ -43,6 +43,38 @@ async fn reads_that_leave_together_go_to_few_nodes() {
     }
 }
 
+/// Reads and writes of one batch are under way at the same time, whatever becomes of either, and their outcomes stay in order.
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_both_kinds_takes_one_round_trip() {
+    let cluster = Setup::new(5, (3, 2, 2)).start().await;
+    let keys: Vec<String> = (0..10).map(|number| format!("k{number}")).collect();
+    let batch = |generation: usize| {
+        let pair = |key: &String| {
+            [read(&format!("{key}:{}", generation - 1)), write(&format!("{key}:{generation}"), Some(key))]
+        };
+        keys.iter().flat_map(pair).collect::<Vec<_>>()
+    };
+    let first = cluster.batch(0, keys.iter().map(|key| write(&format!("{key}:0"), Some(key))).collect()).await;
+    assert!(first.iter().all(Reply::is_done), "{first:?}");
+    for (generation, crashed) in [(1, None), (2, None), (3, Some(4)), (4, None)] {
+        for (from, to) in (0..5).flat_map(|from| (0..5).map(move |to| (from, to))) {
+            cluster.network.set_delay(index(from), index(to), Duration::from_millis(10));
+        }
+        if let Some(node) = crashed {
+            cluster.crash(node);
+        }
+        let began = Instant::now();
+
+        let replies = cluster.batch(generation % 4, batch(generation)).await;
+
+        let expected = keys.iter().flat_map(|key| [Reply::value(key), done()]);
+        assert_eq!(replies, expected.collect::<Vec<_>>(), "generation {generation}");
+        let round_trip = Duration::from_millis(20);
+        assert!(crashed.is_some() || began.elapsed() == round_trip, "generation {generation}: {:?}", began.elapsed());
+        cluster.pass(1_000).await;
+    }
+}
+
 /// Node 2 misses a write, then a delete. The answer of a delete through it is that of the cluster all the same.
 #[tokio::test(start_paused = true)]
 async fn deletes_count_truly_although_one_replica_missed_what_came_before() {

@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// A pipeline, or several clients at the same time.
+    /// A pipeline, perhaps with reads of the other keys in it, or several clients at the same time.
     async fn write_several(&mut self, node: usize) {
         let world = Arc::clone(&self.world);
         let count = self.chance.within(2..5);
@@ -130,8 +130,12 @@ impl Client {
         if self.chance.happens(50) {
             return self.write_at_once(node, writes).await;
         }
-        let operations = writes.iter().map(|(key, value)| cluster::write(key, value.as_deref())).collect();
-        let actions = writes.into_iter().map(|(key, value)| (key, Action::Write(value))).collect();
+        let unwritten = world.keys.iter().filter(|key| writes.iter().all(|(written, _)| written != *key));
+        let reads: Vec<String> = if count.is_multiple_of(2) { unwritten.cloned().collect() } else { Vec::new() };
+        let written = writes.iter().map(|(key, value)| cluster::write(key, value.as_deref()));
+        let operations = written.chain(reads.iter().map(|key| cluster::read(key))).collect();
+        let written = writes.into_iter().map(|(key, value)| (key, Action::Write(value)));
+        let actions = written.chain(reads.into_iter().map(|key| (key, Action::Read))).collect();
         world.history.record_all((self.number, node), actions, world.cluster.batch(node, operations)).await;
     }
 

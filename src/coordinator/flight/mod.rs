@@ -7,6 +7,7 @@
 mod choice;
 mod inquiry;
 mod lone_read;
+mod mixed;
 mod reads;
 mod salvo;
 mod updates;
@@ -35,6 +36,7 @@ use crate::version::{Hlc, StartNumber};
 
 use inquiry::Inquiry;
 use lone_read::LoneRead;
+use mixed::Mixed;
 use salvo::Salvo;
 use volley::Volley;
 
@@ -48,6 +50,7 @@ enum Kind<'a> {
     Salvo(Box<Salvo<'a>>),
     Inquiry(Box<Inquiry<'a>>),
     Volley(Box<Volley<'a>>),
+    Mixed(Box<Mixed<'a>>),
     Flight(Box<Flight<'a>>),
 }
 
@@ -64,6 +67,9 @@ impl<'a> Launched<'a> {
         }
         if let Some(salvo) = Salvo::launch(coordinator, quorum, &mut operations, now) {
             return Self(Kind::Salvo(salvo));
+        }
+        if let Some(mixed) = Mixed::launch(coordinator, quorum, &mut operations, now) {
+            return Self(Kind::Mixed(mixed));
         }
         let operations = operations.into_vec();
         let operations = match Inquiry::launch(coordinator, quorum, operations, now) {
@@ -91,6 +97,7 @@ impl<'a> Launched<'a> {
             Kind::Salvo(salvo) => salvo.settle(timer, &mut Seats::none()).await,
             Kind::Inquiry(inquiry) => inquiry.settle(timer).await,
             Kind::Volley(volley) => volley.settle(timer).await,
+            Kind::Mixed(mixed) => mixed.settle(timer).await,
             Kind::Flight(flight) => flight.settle(timer).await,
         }
     }
