@@ -19,6 +19,7 @@ mod counts;
 mod decide;
 mod digest;
 mod dirty;
+mod due;
 mod edit;
 mod expiries;
 mod flush;
@@ -70,6 +71,7 @@ use closing::{Closing, VISITED_MIN};
 use copy::Origin;
 use decide::{Context, Decider};
 use dirty::DirtySlots;
+use due::DueTimes;
 use flush::Flushes;
 use newest::NewestTimes;
 use promise::Promises;
@@ -126,6 +128,7 @@ pub struct LocalKvStore {
     /// Slots that a sweep has to visit.
     dirty: DirtySlots,
     newest: NewestTimes,
+    due: DueTimes,
     closing: Closing,
     promises: Promises,
     decider: Decider,
@@ -146,6 +149,7 @@ impl LocalKvStore {
             slots: cells(),
             dirty: DirtySlots::new(),
             newest: NewestTimes::new(),
+            due: DueTimes::default(),
             closing: Closing::new(options.nodes),
             promises: Promises::new(),
             decider: Decider::new(&options),
@@ -199,6 +203,7 @@ impl LocalKvStore {
         if !self.decider.replicated {
             let mut table = self.slots[slot.as_usize()].lock();
             if let Some(done) = table.overwrite(self.hashed(key), content, &clock, (now, self.newest.of(slot))) {
+                self.due.note(slot, &table.tally);
                 return done;
             }
         }
@@ -335,25 +340,6 @@ impl LocalKvStore {
         }
     }
 
-    /// Frees the values of expired records, slot by slot beginning with `from`, and stops after the slot in which it
-    /// has looked at `budget` records or slots, or more. Returns where to go on.
-    #[must_use = "the next call goes on from there"]
-    pub fn sweep_expired(&self, from: Slot, budget: usize, now: UnixMs) -> Slot {
-        let mut seen = 0;
-        for slot in Slot::all().skip(from.as_usize()).chain(Slot::all().take(from.as_usize())) {
-            if seen >= budget {
-                return slot;
-            }
-            seen += 1;
-            let mut table = self.slots[slot.as_usize()].lock();
-            if table.tally.is_due(now) {
-                seen += table.records.len();
-                table.expire(&self.context(slot, now));
-            }
-        }
-        from
-    }
-
     fn hashed<'a>(&self, key: &'a [u8]) -> HashedKey<'a> {
         HashedKey { hash: decide::hash(&self.hash_state, key), bytes: key }
     }
@@ -371,6 +357,7 @@ impl LocalKvStore {
         let bytes_before = table.pending.bytes();
         table.pending.close_due(&context);
         let outcome = act(&mut table, &context);
+        self.due.note(slot, &table.tally);
         self.settle(slot, &mut table, bytes_before, &context);
         outcome
     }

@@ -8,7 +8,7 @@ use crate::time::UnixMs;
 use crate::version::Version;
 
 /// No record has an expiry.
-const NEVER: u32 = u32::MAX;
+pub(super) const NEVER: u32 = u32::MAX;
 
 /// What a slot's shown records come to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +63,14 @@ impl Tally {
         self.expires_from != NEVER && self.expires_from <= second(now)
     }
 
+    /// The second before which no record with a value expires.
+    #[inline]
+    pub(super) fn expires_from(&self) -> u32 {
+        self.expires_from
+    }
+
     /// Whether a record with a value may have an expiry.
+    #[inline]
     pub(super) fn has_expiries(&self) -> bool {
         self.expires_from != NEVER
     }
@@ -82,7 +89,7 @@ impl Tally {
 }
 
 /// The Unix second, before [`NEVER`] by all means.
-fn second(at: UnixMs) -> u32 {
+pub(super) fn second(at: UnixMs) -> u32 {
     u32::try_from(at.0 / 1000).unwrap_or(NEVER).min(NEVER - 1)
 }
 
