@@ -63,19 +63,19 @@ start() {
     launch "$1"
 }
 
-# start_far NAME BASE_PORT: three nodes, the last of which the others reach by a slow link, at the fourth port.
-start_far() {
-    config "$2" 3 >"$TEMP/$1.toml"
-    printf 'announce = "127.0.0.1:%d"\n' $(($2 + 3)) >>"$TEMP/$1.toml"
-    start_link $(($2 + 3)) $(($2 + 2))
+# start_behind NAME DELAY_MS BASE_PORT: three nodes, the last of which the others reach by a link of its own, at the fourth port.
+start_behind() {
+    config "$3" 3 >"$TEMP/$1.toml"
+    printf 'announce = "127.0.0.1:%d"\n' $(($3 + 3)) >>"$TEMP/$1.toml"
+    start_link $(($3 + 3)) $(($3 + 2)) "$2"
     if launch "$1"; then return; fi
     stop_link
     return 1
 }
 
-# start_link PORT TO_PORT: carries what goes to that port, later.
+# start_link PORT TO_PORT DELAY_MS: carries what goes to that port, so much later.
 start_link() {
-    taskset -c "$CLIENT_CORE" "$EXAMPLE" slow-link --listen "$1" --port "$2" --delay-ms "$DELAY_MS" \
+    taskset -c "$CLIENT_CORE" "$EXAMPLE" slow-link --listen "$1" --port "$2" --delay-ms "$3" \
         </dev/null &>"$TEMP/link.log" &
     LINK_PID=$!
 }
@@ -92,7 +92,7 @@ servers() {
 }
 
 measure() {
-    local arguments=() one three far
+    local arguments=() one three near far
     if [[ $PART != replica ]]; then
         start_redis "$SERVER_CORE"
         start_on_free_ports 1 start one 1
@@ -101,10 +101,12 @@ measure() {
     fi
     if [[ -z $PART || $PART == replica ]]; then
         start_on_free_ports 3 start three 3
-        start_on_free_ports 4 start_far far
+        start_on_free_ports 4 start_behind near 0
+        start_on_free_ports 4 start_behind far "$DELAY_MS"
         mapfile -t three < <(servers three)
+        mapfile -t near < <(servers near)
         mapfile -t far < <(servers far)
-        arguments+=(--three "${three[@]}" --far "${far[@]}")
+        arguments+=(--three "${three[@]}" --near "${near[@]}" --far "${far[@]}")
     fi
     attend python3 "$ROOT/scripts/tail.py" --load "$EXAMPLE" --server-core "$SERVER_CORE" --client-core "$CLIENT_CORE" \
         --keys "$KEYS" --seconds "$RUN_SECONDS" --rounds "$ROUNDS" --delay-ms "$DELAY_MS" --hint-bytes-max "$HINT_BYTES_MAX" \
