@@ -70,7 +70,7 @@ pub(crate) enum PartialFold {
 const NOTES_KEPT: usize = 64;
 
 /// A reply that has to be made once outcomes are known.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Note {
     /// Which command is answered.
     command: CommandId,
@@ -127,7 +127,13 @@ impl Turn {
     }
 
     /// If a write of `key` was launched in this turn, that answers a read of it, whose outcome belongs to the next note.
+    #[inline]
     pub(crate) fn read_own(&mut self, slot: Slot, key: &[u8], now: UnixMs) -> bool {
+        !self.write_slots.is_empty() && self.read_written(slot, key, now)
+    }
+
+    #[inline(never)]
+    fn read_written(&mut self, slot: Slot, key: &[u8], now: UnixMs) -> bool {
         self.write_slots.contains(&slot) && self.own_reads.add(&self.operations, slot, key, now)
     }
 
@@ -199,6 +205,7 @@ impl Turn {
     }
 
     /// Whether an update of `slot` was launched in this turn: what it comes to has to be waited for.
+    #[inline]
     pub(crate) fn has_update_of(&self, slot: Slot) -> bool {
         self.updates.iter().any(|update| update.slot == slot)
     }
@@ -260,6 +267,15 @@ impl Turn {
         }
         let (reads, bytes) = answers(&outcomes);
         self.pace.learn(reads, bytes, OPERATIONS_MAX);
+        // The only reply, as that of a client without a pipeline is: there is nothing to put together.
+        if let ([note], true, true) = (&self.notes[..], self.out.is_empty(), self.large.is_empty())
+            && note.fold != Fold::Updated
+        {
+            fold(note, &outcomes, &mut self.tally, &mut self.out, &mut self.large);
+            look_for_error(&mut self.meter, note.command, &self.out);
+            self.notes.clear();
+            return;
+        }
         let room = self.notes.len() * SHORT_REPLY_BYTES + bytes.min(LARGE_BYTES);
         let mut assembly = Assembly::new(std::mem::take(&mut self.out), std::mem::take(&mut self.large), room);
         let (mut outcomes, mut updated) = (outcomes.as_slice(), updated.into_iter());
@@ -284,7 +300,8 @@ impl Turn {
                 continue;
             }
             let Fold::Whole { until, members } = note.fold else {
-                fold(&note, next_of(&mut outcomes, note.operations), &mut self.tally, &mut assembly);
+                let Assembly { out, large, .. } = &mut assembly;
+                fold(&note, next_of(&mut outcomes, note.operations), &mut self.tally, out, large);
                 look_for_error(&mut self.meter, note.command, &assembly.out[reply_at..]);
                 continue;
             };
@@ -298,7 +315,8 @@ impl Turn {
             }
             for member in members {
                 assembly.copy_until(member.at);
-                fold(&member, next_of(&mut results, member.operations), &mut self.tally, &mut assembly);
+                let Assembly { out, large, .. } = &mut assembly;
+                fold(&member, next_of(&mut results, member.operations), &mut self.tally, out, large);
             }
         }
         drop(notes);
@@ -323,8 +341,7 @@ fn next_of<'a>(outcomes: &mut &'a [Outcome], count: usize) -> &'a [Outcome] {
 }
 
 /// Appends one note's reply, made of the outcomes of its operations.
-fn fold(note: &Note, outcomes: &[Outcome], tally: &mut Tally, assembly: &mut Assembly) {
-    let Assembly { out, large, .. } = assembly;
+fn fold(note: &Note, outcomes: &[Outcome], tally: &mut Tally, out: &mut Vec<u8>, large: &mut Vec<LargeValue>) {
     tally.count += note.counted;
     match note.fold {
         Fold::Read(form) => match outcomes.first() {
