@@ -76,7 +76,7 @@ start_behind() {
 # start_link PORT TO_PORT DELAY_MS: carries what goes to that port, so much later.
 start_link() {
     taskset -c "$CLIENT_CORE" "$EXAMPLE" slow-link --listen "$1" --port "$2" --delay-ms "$3" \
-        </dev/null &>"$TEMP/link.log" &
+        </dev/null &>"$TEMP/link-$1.log" &
     LINK_PID=$!
 }
 

@@ -4,54 +4,87 @@
 //! quorum, and ask then; but a pipeline on keys that are in demand would be cut into many turns, each with a round trip of its
 //! own. If the write succeeds, a read that takes effect right after it finds just what was written, whatever others write
 //! afterwards, so there is nobody to ask. It is answered together with the write, when that can be taken back no more. If the
-//! write fails, the read is asked for after all.
+//! write fails, the read is asked for after all. If by then a later write of the turn has changed the key, or may have, that is too late, and
+//! the read fails with its write.
+
+use std::collections::HashMap;
+use std::vec;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
+use foldhash::fast::RandomState;
 
-use crate::coordinator::{Found, Operation, OperationKind, Operations, Outcome, Outcomes};
+use crate::coordinator::{Found, Operation, OperationKind, Operations, Outcome, Outcomes, QuorumError};
 use crate::ring::Slot;
 use crate::time::UnixMs;
 use crate::version::Version;
 
-/// A read that a write of the same turn answers.
+/// A write that is read in its turn.
 #[derive(Debug)]
-struct OwnRead {
-    /// Where its outcome belongs among those of the operations and of the other own reads.
-    place: usize,
-    /// The write among the operations.
+struct ReadWrite {
+    /// Its place among the operations.
     write: usize,
     slot: Slot,
     key: Bytes,
-    /// What it finds if the write succeeds.
+    /// What is found if it succeeds.
     found: Found,
-    /// Whether the turn writes to the slot again behind it. To ask after that would be too late.
-    is_followed: bool,
 }
 
-/// All of a turn, in order.
+/// The last write of a key so far.
+#[derive(Clone, Copy, Debug)]
+struct LastWrite {
+    write: usize,
+    /// Its place among those that are read.
+    read: Option<usize>,
+}
+
+/// The reads of a turn that are answered by its writes.
 #[derive(Debug, Default)]
 pub(super) struct OwnReads {
-    reads: Vec<OwnRead>,
+    /// The writes that are read, in the order in which they are read first.
+    writes: Vec<ReadWrite>,
+    /// For each read in order, where its outcome belongs among those of the operations and of the other reads, and its write.
+    reads: Vec<(usize, usize)>,
+    /// Bytes of the values that are read, as often as they are.
     value_bytes: usize,
+    last: HashMap<Bytes, LastWrite, RandomState>,
+    /// For each operation that was looked at, the next write of its key.
+    next: Vec<Option<usize>>,
 }
 
 impl OwnReads {
     /// Adds a read of `key` if one of `operations`, those of the turn so far, writes it; whether that is so.
-    pub(super) fn add(&mut self, operations: &[Operation], slot: Slot, key: &[u8], now: UnixMs) -> bool {
-        let is_its_write = |operation: &Operation| {
-            operation.slot == slot && operation.key == key && matches!(operation.kind, OperationKind::Write { .. })
-        };
-        let Some(write) = operations.iter().rposition(is_its_write) else { return false };
-        let Operation { key, kind: OperationKind::Write { value, expires_at }, .. } = &operations[write] else {
-            return false;
-        };
-        let value = value.clone().filter(|_| expires_at.is_none_or(|at| at > now));
-        self.value_bytes += value.as_ref().map_or(0, Bytes::len);
-        let found = Found { version: Version::default(), expires_at: *expires_at, value };
-        let (place, key) = (operations.len() + self.reads.len(), key.clone());
-        self.reads.push(OwnRead { place, write, slot, key, found, is_followed: false });
+    pub(super) fn add(&mut self, operations: &[Operation], key: &[u8], now: UnixMs) -> bool {
+        self.look_at(operations);
+        let Some(last) = self.last.get_mut(key) else { return false };
+        let place = operations.len() + self.reads.len();
+        let read = *last.read.get_or_insert_with(|| {
+            let Operation { slot, key, kind } = operations[last.write].clone();
+            let (value, expires_at) = match kind {
+                OperationKind::Write { value, expires_at } => (value, expires_at),
+                OperationKind::Read => (None, None),
+            };
+            let value = value.filter(|_| expires_at.is_none_or(|at| at > now));
+            let found = Found { version: Version::default(), expires_at, value };
+            self.writes.push(ReadWrite { write: last.write, slot, key, found });
+            self.writes.len() - 1
+        });
+        self.value_bytes += self.writes[read].found.value.as_ref().map_or(0, Bytes::len);
+        self.reads.push((place, read));
         true
+    }
+
+    /// Notes the writes among the operations that have come since it was last called.
+    fn look_at(&mut self, operations: &[Operation]) {
+        for (position, operation) in operations.iter().enumerate().skip(self.next.len()) {
+            self.next.push(None);
+            if operation.is_read() {
+                continue;
+            }
+            let last = LastWrite { write: position, read: None };
+            if let Some(before) = self.last.insert(operation.key.clone(), last) {
+                self.next[before.write] = Some(position);
+            }
+        }
     }
 
     /// How many there are.
@@ -66,44 +99,63 @@ impl OwnReads {
 
     /// Notes that the turn is complete, with these operations.
     pub(super) fn complete(&mut self, operations: &[Operation]) {
-        for read in &mut self.reads {
-            let writes_again =
-                |behind: &Operation| behind.slot == read.slot && matches!(behind.kind, OperationKind::Write { .. });
-            read.is_followed = operations[read.write + 1..].iter().any(writes_again);
+        if !self.next.is_empty() {
+            self.look_at(operations);
+            self.last = HashMap::default();
+        }
+        if self.reads.is_empty() {
+            self.next = Vec::new();
         }
     }
 
-    /// The reads that have to be asked for, now that their writes have come to `outcomes`.
-    pub(super) fn unanswered(&self, outcomes: &[Outcome]) -> Operations {
-        let unanswered = self.reads.iter().filter(|read| !read.is_followed && failure(read, outcomes).is_some());
-        unanswered.map(|read| Operation { slot: read.slot, key: read.key.clone(), kind: OperationKind::Read }).collect()
+    /// What has to be asked for, now that the operations have come to `outcomes`: once for each write that failed, `reads_max` times at
+    /// most.
+    pub(super) fn unanswered(&self, outcomes: &[Outcome], reads_max: usize) -> Operations {
+        let unanswered = self.writes.iter().filter(|write| self.may_ask(write, outcomes)).take(reads_max);
+        unanswered
+            .map(|write| Operation { slot: write.slot, key: write.key.clone(), kind: OperationKind::Read })
+            .collect()
+    }
+
+    /// Whether a write has failed, and none behind it can have changed the key since.
+    fn may_ask(&self, write: &ReadWrite, outcomes: &[Outcome]) -> bool {
+        let later = std::iter::successors(self.next[write.write], |&write| self.next[write]);
+        failure(&outcomes[write.write]).is_some() && later.into_iter().all(|write| is_nothing(&outcomes[write]))
     }
 
     /// Puts their outcomes among those of the operations; `asked` are those of [`Self::unanswered`].
     pub(super) fn settle(&mut self, outcomes: Outcomes, asked: Outcomes) -> Outcomes {
-        self.value_bytes = 0;
+        if self.reads.is_empty() {
+            return outcomes;
+        }
         let mut asked = asked.into_iter();
-        let reads = std::mem::take(&mut self.reads).into_iter().map(|read| {
-            let outcome = match failure(&read, &outcomes) {
-                None => Outcome::Read(Some(read.found)),
-                Some(failure) if read.is_followed => failure.clone(),
-                Some(_) => asked.next().expect("what was not answered was asked for"),
-            };
-            (read.place, outcome)
-        });
-        let reads: SmallVec<[(usize, Outcome); 4]> = reads.collect();
-        let mut all = Outcomes::with_capacity(outcomes.len() + reads.len());
-        let mut outcomes = outcomes.into_iter();
-        for (place, outcome) in reads {
+        let answers: Vec<Outcome> = self
+            .writes
+            .iter()
+            .map(|write| match failure(&outcomes[write.write]) {
+                None => Outcome::Read(Some(write.found.clone())),
+                Some(failure) if !self.may_ask(write, &outcomes) => failure.clone(),
+                Some(failure) => asked.next().unwrap_or_else(|| failure.clone()),
+            })
+            .collect();
+        let mut all = Outcomes::with_capacity(outcomes.len() + self.reads.len());
+        let mut outcomes: vec::IntoIter<Outcome> = outcomes.into_vec().into_iter();
+        for &(place, read) in &self.reads {
             all.extend(outcomes.by_ref().take(place - all.len()));
-            all.push(outcome);
+            all.push(answers[read].clone());
         }
         all.extend(outcomes);
+        *self = Self::default();
         all
     }
 }
 
-/// What became of the write, if it did not succeed.
-fn failure<'a>(read: &OwnRead, outcomes: &'a [Outcome]) -> Option<&'a Outcome> {
-    outcomes.get(read.write).filter(|outcome| !matches!(outcome, Outcome::Written(_)))
+/// What became of a write, if it did not succeed.
+fn failure(outcome: &Outcome) -> Option<&Outcome> {
+    if matches!(outcome, Outcome::Written(_)) { None } else { Some(outcome) }
+}
+
+/// Whether nothing is left of a write, and nothing ever will be.
+fn is_nothing(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(QuorumError::TooFewForWrite { .. } | QuorumError::Reverted { .. }))
 }

@@ -134,7 +134,7 @@ impl Turn {
 
     #[inline(never)]
     fn read_written(&mut self, slot: Slot, key: &[u8], now: UnixMs) -> bool {
-        self.write_slots.contains(&slot) && self.own_reads.add(&self.operations, slot, key, now)
+        self.write_slots.contains(&slot) && self.own_reads.add(&self.operations, key, now)
     }
 
     /// Launches a write of `key`. Its outcome belongs to the next note.
@@ -250,12 +250,14 @@ impl Turn {
 
     /// Which of the reads that writes should have answered have to be asked for, now that those have come to `outcomes`.
     pub(crate) fn unanswered(&self, outcomes: &Outcomes) -> Operations {
-        self.own_reads.unanswered(outcomes)
+        self.own_reads.unanswered(outcomes, self.pace.reads_max())
     }
 
-    /// Adds the outcomes of the reads that writes have answered to those of the operations; `asked` are those of [`Turn::unanswered`].
-    pub(crate) fn answer_own_reads(&mut self, outcomes: Outcomes, asked: Outcomes) -> Outcomes {
-        if self.own_reads.len() == 0 { outcomes } else { self.own_reads.settle(outcomes, asked) }
+    /// Learns from the outcomes of the operations, and adds those of the reads that writes have answered; `asked` are those of [`Turn::unanswered`].
+    pub(crate) fn settle(&mut self, outcomes: Outcomes, asked: Outcomes) -> Outcomes {
+        let (reads, bytes) = answers(&outcomes);
+        self.pace.learn(reads, bytes, OPERATIONS_MAX);
+        self.own_reads.settle(outcomes, asked)
     }
 
     /// Puts the replies together from what was known at once and the outcomes of what was launched, in order; `updated` are
@@ -265,15 +267,16 @@ impl Turn {
         if self.notes.is_empty() {
             return;
         }
-        let (reads, bytes) = answers(&outcomes);
-        self.pace.learn(reads, bytes, OPERATIONS_MAX);
+        let (_, bytes) = answers(&outcomes);
         // The only reply, as that of a client without a pipeline is: there is nothing to put together.
         if let ([note], true, true) = (&self.notes[..], self.out.is_empty(), self.large.is_empty())
             && note.fold != Fold::Updated
         {
             fold(note, &outcomes, &mut self.tally, &mut self.out, &mut self.large);
             look_for_error(&mut self.meter, note.command, &self.out);
-            self.notes.clear();
+            let mut notes = std::mem::take(&mut self.notes);
+            notes.clear();
+            self.keep_room(notes, 1);
             return;
         }
         let room = self.notes.len() * SHORT_REPLY_BYTES + bytes.min(LARGE_BYTES);
@@ -320,9 +323,14 @@ impl Turn {
             }
         }
         drop(notes);
-        // A list that was long once is not kept for good.
-        self.notes = if listed.capacity() > NOTES_KEPT.max(4 * used) { Vec::with_capacity(used) } else { listed };
+        self.keep_room(listed, used);
         (self.out, self.large) = assembly.finish();
+    }
+
+    /// Keeps an emptied list of notes for the next turn. One that was long once is not kept for good.
+    #[inline]
+    fn keep_room(&mut self, emptied: Vec<Note>, used: usize) {
+        self.notes = if emptied.capacity() > NOTES_KEPT.max(4 * used) { Vec::with_capacity(used) } else { emptied };
     }
 }
 

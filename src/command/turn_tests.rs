@@ -142,7 +142,7 @@ fn set(turn: &mut Turn, key: &'static [u8], value: &'static [u8], expires_at: Op
 fn replies(turn: &mut Turn, outcomes: Outcomes, asked: Outcomes) -> (String, usize) {
     turn.take_operations();
     let unanswered = turn.unanswered(&outcomes).len();
-    let outcomes = turn.answer_own_reads(outcomes, asked);
+    let outcomes = turn.settle(outcomes, asked);
     turn.finish(outcomes, Vec::new());
     (String::from_utf8(std::mem::take(&mut turn.out)).unwrap(), unanswered)
 }
@@ -172,20 +172,57 @@ fn a_read_behind_writes_of_its_key_finds_the_last_of_them() {
     assert!(!ask_own(&mut turn, b"k"), "the next turn has written nothing yet");
 }
 
+fn refused() -> Outcome {
+    Outcome::Failed(QuorumError::TooFewForWrite { reachable: 1, needed: 2 })
+}
+
 #[test]
-fn a_read_whose_write_fails_is_asked_for_unless_the_slot_was_written_again() {
-    let failure = || QuorumError::TooFewForWrite { reachable: 1, needed: 2 };
+fn a_read_whose_write_failed_is_asked_for_once_for_all_who_read_it() {
     let mut turn = Turn::default();
     set(&mut turn, b"k", b"1", None);
-    assert!(ask_own(&mut turn, b"k"));
-    set(&mut turn, b"k", b"2", None);
-    assert!(ask_own(&mut turn, b"k"));
+    assert!(ask_own(&mut turn, b"k") && ask_own(&mut turn, b"k"));
+    // Another key of the slot, and a later write that has failed for certain, change nothing.
+    set(&mut turn, b"other", b"2", None);
+    set(&mut turn, b"k", b"3", None);
 
-    let outcomes = smallvec![Outcome::Failed(failure()), Outcome::Failed(failure())];
-    let answers = replies(&mut turn, outcomes, smallvec![found(Bytes::from_static(b"0"))]);
+    let answers = replies(&mut turn, smallvec![refused(), done(), refused()], smallvec![found("0".into())]);
 
-    let failed = format!("-{}\r\n", failure());
-    assert_eq!(answers, (format!("{failed}{failed}{failed}$1\r\n0\r\n"), 1));
+    let failed = "-NOQUORUM 1 of 2 replicas reachable; nothing was written\r\n";
+    assert_eq!(answers, (format!("{failed}$1\r\n0\r\n$1\r\n0\r\n+OK\r\n{failed}"), 1));
+}
+
+#[test]
+fn a_read_whose_write_failed_fails_if_a_later_one_may_have_changed_the_key() {
+    let unknown = Outcome::Failed(QuorumError::Indeterminate { acks: 1, needed: 2, reason: None });
+    for later in [done(), unknown] {
+        let mut turn = Turn::default();
+        set(&mut turn, b"k", b"1", None);
+        assert!(ask_own(&mut turn, b"k"));
+        set(&mut turn, b"k", b"2", None);
+        set(&mut turn, b"k", b"3", None);
+
+        let (answers, asked) = replies(&mut turn, smallvec![refused(), refused(), later.clone()], Outcomes::new());
+
+        assert_eq!(asked, 0, "{later:?}");
+        assert_eq!(answers.matches("-NOQUORUM 1 of 2 replicas reachable; nothing was written").count(), 3, "{answers}");
+    }
+}
+
+#[test]
+fn of_writes_that_failed_only_so_many_are_asked_for_as_reads_may_be_launched() {
+    let mut turn = Turn::default();
+    let keys: Vec<&'static [u8]> = b"0123456789abcdefghijklmnopqrstuvwxyz".chunks(1).collect();
+    for key in &keys {
+        set(&mut turn, key, b"v", None);
+    }
+    assert!(keys.iter().all(|key| ask_own(&mut turn, key)));
+    let reads_max = turn.pace.reads_max();
+
+    let asked = (0..reads_max).map(|_| found("0".into())).collect();
+    let (answers, asked) = replies(&mut turn, keys.iter().map(|_| refused()).collect(), asked);
+
+    assert_eq!((asked, answers.matches("$1\r\n0\r\n").count()), (reads_max, reads_max));
+    assert_eq!(answers.matches("-NOQUORUM").count(), 2 * keys.len() - reads_max);
 }
 
 #[test]

@@ -84,6 +84,11 @@ impl Operation {
             OperationKind::Read => None,
         }
     }
+
+    /// Whether it changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        self.kind == OperationKind::Read
+    }
 }
 
 /// The kinds of [`Operation`].

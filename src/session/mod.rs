@@ -277,9 +277,13 @@ impl<'a> Session<'a> {
         let unanswered = turn.unanswered(&outcomes);
         let asked = match unanswered.is_empty() {
             true => Outcomes::new(),
-            false => Box::pin(store.launch_for(quorum, unanswered, store.replica.wall.now()).settle_with(timer)).await,
+            false => {
+                timer.began(Instant::now());
+                let now = store.replica.wall.now();
+                Box::pin(store.launch_for(quorum, unanswered, now).settle_with(timer)).await
+            }
         };
-        let outcomes = turn.answer_own_reads(outcomes, asked);
+        let outcomes = turn.settle(outcomes, asked);
         turn.finish(outcomes, updated);
     }
 

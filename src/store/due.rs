@@ -61,7 +61,7 @@ fn rest_of_group(begin: Slot) -> impl Iterator<Item = Slot> {
 
 impl LocalKvStore {
     /// Frees the values of expired records, slot by slot beginning with `from`, and stops after the slot in which it
-    /// has looked at `budget` records or slots, or more. Returns where to go on.
+    /// has looked at `budget` records or slots, or more; slots near which nothing is due do not count. Returns where to go on.
     #[must_use = "the next call goes on from there"]
     pub fn sweep_expired(&self, from: Slot, budget: usize, now: UnixMs) -> Slot {
         let (first, mut seen) = (group_of(from), 0);

@@ -221,12 +221,12 @@ impl Bench {
     pub(crate) fn play_together(&mut self, number: usize, case: &Case) -> Result<(), String> {
         self.redis.flush(0);
         self.ringkv.flush(number);
-        let steps: Vec<&Step> = case.steps.iter().filter(|step| !is_of_all_nodes(step)).collect();
-        let commands = steps.iter().filter_map(|step| match step {
-            Step::Command { words, .. } => Some(command(words)),
+        let commands = case.steps.iter().filter(|step| !is_of_all_nodes(step)).filter_map(|step| match step {
+            Step::Command { words, .. } => Some((step, command(words))),
             Step::Raw(_) | Step::Gone(_) => None,
         });
-        let pipeline: Vec<u8> = commands.flatten().collect();
+        let (steps, commands): (Vec<&Step>, Vec<Vec<u8>>) = commands.unzip();
+        let pipeline = commands.concat();
         let (redis, ringkv) = (self.redis.wire(0), self.ringkv.wire(number));
         let sent = redis.send(&pipeline).and_then(|()| ringkv.send(&pipeline));
         let compare = |(at, step): (usize, &Step)| {

@@ -239,17 +239,27 @@ impl Story {
         self.set(stage, session, key, Some(self.written)).await;
     }
 
-    /// Writes or deletes, once.
+    /// Writes or deletes, once. Every other key is read in the same pipeline, which has to show what was written if it was.
     async fn set(&mut self, stage: &Stage, session: &mut Option<Session>, key: usize, value: Option<usize>) {
         let name = self.fates[key].key.clone();
         let answer = self.request(stage, session, async |connection| match value {
-            Some(number) => connection.set(name, number).await,
-            None => connection.del(name).await.map(drop),
+            Some(number) if key.is_multiple_of(2) => {
+                let mut pipeline = redis::pipe();
+                let (read,) = pipeline.set(&name, number).ignore().get(&name).query_async(connection).await?;
+                Ok(read)
+            }
+            Some(number) => connection.set(name, number).await.map(|()| Some(number)),
+            None => connection.del(name).await.map(|_| None),
         });
         let answer = answer.await;
         let fate = &mut self.fates[key];
         match answer {
-            Some(Ok(())) => fate.acknowledge(value),
+            Some(Ok(read)) => {
+                if read != value {
+                    self.wrong_reads.push(format!("read {read:?} behind the write of {value:?}: {fate:?}"));
+                }
+                fate.acknowledge(value);
+            }
             // Nothing was written, or it was taken back: that must never be read.
             Some(Err(error)) if error.code() == Some("NOQUORUM") => {}
             // A node that hangs may carry it out when it goes on; one whose connection broke is dead.

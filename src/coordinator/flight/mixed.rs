@@ -8,15 +8,15 @@ use smallvec::SmallVec;
 
 use super::Launched;
 use crate::coordinator::hurry::HurryTimer;
-use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Operations, Outcomes, Quorum};
+use crate::coordinator::{ConsistentHashingKvStore, Operation, Operations, Outcomes, Quorum};
 use crate::time::UnixMs;
 
 /// A launched batch of both kinds.
 pub(super) struct Mixed<'a> {
     reads: Launched<'a>,
     writes: Launched<'a>,
-    /// Which of the operations are writes.
-    order: SmallVec<[bool; 32]>,
+    /// For each operation, whether it is a read.
+    are_reads: SmallVec<[bool; 32]>,
 }
 
 impl<'a> Mixed<'a> {
@@ -28,27 +28,23 @@ impl<'a> Mixed<'a> {
         now: UnixMs,
     ) -> Option<Box<Self>> {
         let (first, others) = operations.split_first()?;
-        if others.iter().all(|other| is_write(other) == is_write(first)) {
+        if others.iter().all(|other| other.is_read() == first.is_read()) {
             return None;
         }
-        let order = operations.iter().map(is_write).collect();
-        let (writes, reads): (Vec<_>, Vec<_>) = operations.drain(..).partition(is_write);
+        let are_reads = operations.iter().map(Operation::is_read).collect();
+        let (reads, writes): (Vec<_>, Vec<_>) = operations.drain(..).partition(Operation::is_read);
         let launch = |operations: Vec<_>| Launched::new(coordinator, quorum, operations.into(), now);
-        Some(Box::new(Self { writes: launch(writes), reads: launch(reads), order }))
+        Some(Box::new(Self { writes: launch(writes), reads: launch(reads), are_reads }))
     }
 
     /// Waits for the outcomes, in order.
     pub(super) async fn settle(self, timer: &mut HurryTimer) -> Outcomes {
-        let Self { reads, writes, order } = self;
+        let Self { reads, writes, are_reads } = self;
         let mut timer_of_writes = HurryTimer::default();
         let settled = async { tokio::join!(reads.settle_with(timer), writes.settle_with(&mut timer_of_writes)) };
         // In a box: each of the two is what this is a part of.
         let (reads, writes) = Box::pin(settled).await;
         let (mut reads, mut writes) = (reads.into_iter(), writes.into_iter());
-        order.into_iter().filter_map(|is_write| if is_write { writes.next() } else { reads.next() }).collect()
+        are_reads.into_iter().filter_map(|is_read| if is_read { reads.next() } else { writes.next() }).collect()
     }
-}
-
-fn is_write(operation: &Operation) -> bool {
-    matches!(operation.kind, OperationKind::Write { .. })
 }

@@ -153,6 +153,18 @@ fn the_sweep_looks_only_where_something_is_due() {
 }
 
 #[test]
+fn the_sweep_hears_of_records_that_expire_sooner_than_they_were_to() {
+    let bench = Bench::unreplicated();
+    let written = [(60_000, v(1)), (1_000, v(2))];
+    for (ms, version) in written {
+        let expires_at = Some(UnixMs(NOW.0 + ms));
+        assert_eq!(bench.store.write_next(bench.slot, b"k", Some(b"v"), expires_at, NOW, |_| version).0, version);
+    }
+    let _ = bench.store.sweep_expired(Slot::FIRST, 100, UnixMs(NOW.0 + 2_000));
+    assert_eq!(bench.store.counts().keys, 0);
+}
+
+#[test]
 fn the_sweep_stops_at_its_budget_and_goes_on_there() {
     let bench = Bench::new();
     for slot in [3, 5] {
