@@ -119,8 +119,8 @@ impl OwnReads {
 
     /// Whether a write has failed, and none behind it can have changed the key since.
     fn may_ask(&self, write: &ReadWrite, outcomes: &[Outcome]) -> bool {
-        let later = std::iter::successors(self.next[write.write], |&write| self.next[write]);
-        failure(&outcomes[write.write]).is_some() && later.into_iter().all(|write| is_nothing(&outcomes[write]))
+        let mut later = std::iter::successors(self.next[write.write], |&write| self.next[write]);
+        failure(&outcomes[write.write]).is_some() && later.all(|write| is_nothing(&outcomes[write]))
     }
 
     /// Puts their outcomes among those of the operations; `asked` are those of [`Self::unanswered`].
