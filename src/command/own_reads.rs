@@ -87,6 +87,11 @@ impl OwnReads {
         }
     }
 
+    /// Whether no operation of the turn was looked at.
+    pub(super) fn is_blank(&self) -> bool {
+        self.next.is_empty()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.reads.len()

@@ -233,6 +233,33 @@ impl Turn {
         !self.notes.is_empty() || !self.operations.is_empty()
     }
 
+    /// What has to be launched, if that is one operation and its reply is the turn's only one, as it is for a client without a
+    /// pipeline: there is nothing to put together. For [`Turn::answer_lone`].
+    pub(crate) fn take_lone(&mut self) -> Option<Operation> {
+        let is_lone = self.operations.len() == 1
+            && self.notes.len() == 1
+            && self.updates.is_empty()
+            && self.own_reads.is_blank()
+            && self.out.is_empty()
+            && self.large.is_empty();
+        if !is_lone {
+            return None;
+        }
+        self.read_slots.clear();
+        self.write_slots.drain(..).for_each(|slot| self.written.insert(slot));
+        self.operations.pop()
+    }
+
+    /// Makes the only reply.
+    pub(crate) fn answer_lone(&mut self, outcome: &Outcome) {
+        let outcomes = std::slice::from_ref(outcome);
+        let (reads, bytes) = answers(outcomes);
+        self.pace.learn(reads, bytes, OPERATIONS_MAX);
+        let note = self.notes.pop().expect("a reply is wanted");
+        fold(&note, outcomes, &mut self.tally, &mut self.out, &mut self.large);
+        look_for_error(&mut self.meter, note.command, &self.out);
+    }
+
     /// What has to be launched.
     pub(crate) fn take_operations(&mut self) -> Operations {
         self.own_reads.complete(&self.operations);
@@ -268,17 +295,6 @@ impl Turn {
             return;
         }
         let (_, bytes) = answers(&outcomes);
-        // The only reply, as that of a client without a pipeline is: there is nothing to put together.
-        if let ([note], true, true) = (&self.notes[..], self.out.is_empty(), self.large.is_empty())
-            && note.fold != Fold::Updated
-        {
-            fold(note, &outcomes, &mut self.tally, &mut self.out, &mut self.large);
-            look_for_error(&mut self.meter, note.command, &self.out);
-            let mut notes = std::mem::take(&mut self.notes);
-            notes.clear();
-            self.keep_room(notes, 1);
-            return;
-        }
         let room = self.notes.len() * SHORT_REPLY_BYTES + bytes.min(LARGE_BYTES);
         let mut assembly = Assembly::new(std::mem::take(&mut self.out), std::mem::take(&mut self.large), room);
         let (mut outcomes, mut updated) = (outcomes.as_slice(), updated.into_iter());

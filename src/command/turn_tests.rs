@@ -72,6 +72,54 @@ fn each_reply_has_its_own_outcomes_whatever_became_of_those_before() {
 }
 
 #[test]
+fn an_operation_with_the_only_reply_is_answered_by_itself() {
+    let mut turn = Turn::default();
+    put(&mut turn, Fold::Stored);
+    assert!(turn.take_lone().is_some_and(|operation| !operation.is_read()));
+    turn.answer_lone(&done());
+    assert_eq!(turn.out, b"+OK\r\n");
+    assert!(!turn.has_launched() && turn.take_lone().is_none(), "it is launched and answered once");
+
+    turn.out.clear();
+    ask(&mut turn);
+    assert!(turn.take_lone().is_some_and(|operation| operation.is_read()));
+    let failure = QuorumError::TooFewForRead { answers: 1, needed: 2, reason: None };
+    turn.answer_lone(&Outcome::Failed(failure.clone()));
+    let mut expected = Vec::new();
+    reply::error(&mut expected, &failure.to_string());
+    assert_eq!(turn.out, expected);
+
+    // The first part of a command with more keys than a turn may launch: its count goes on in the next turn.
+    turn.out.clear();
+    ask(&mut turn);
+    turn.notes[0].fold = Fold::Partial(PartialFold::Existing);
+    assert!(turn.take_lone().is_some());
+    turn.answer_lone(&found(Bytes::from_static(b"v")));
+    assert!(turn.out.is_empty());
+    ask(&mut turn);
+    turn.notes[0].fold = Fold::Existing;
+    assert!(turn.take_lone().is_some());
+    turn.answer_lone(&found(Bytes::from_static(b"v")));
+    assert_eq!(turn.out, b":2\r\n");
+}
+
+#[test]
+fn an_operation_with_other_replies_around_is_not_answered_by_itself() {
+    let others: [fn(&mut Turn); 4] = [
+        |turn| reply::simple(&mut turn.out, "PONG"),
+        |turn| turn.send_large(large(b'a')),
+        ask,
+        |turn| assert!(turn.read_own(Slot::FIRST, b"k", UnixMs(1))),
+    ];
+    for other in others {
+        let mut turn = Turn::default();
+        put(&mut turn, Fold::Stored);
+        other(&mut turn);
+        assert!(turn.take_lone().is_none() && turn.has_launched());
+    }
+}
+
+#[test]
 fn large_values_of_here_and_elsewhere_are_sent_in_the_order_of_their_requests() {
     let mut turn = Turn::default();
     ask(&mut turn);

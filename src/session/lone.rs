@@ -17,11 +17,15 @@ use std::future::poll_fn;
 use std::mem;
 use std::task::Poll;
 
+use smallvec::smallvec;
+use tokio::time::Instant;
+
 use super::Session;
 use super::lookahead::first_argument;
 use crate::command::spec::Flags;
 use crate::coordinator::{ConsistentHashingKvStore, Operation, Quorum};
 use crate::store::WarmKey;
+use crate::time::UnixMs;
 
 /// So many sessions of a thread wait in this way at most: each holds a buffer of its own meanwhile.
 const WAITING_MAX: usize = 64;
@@ -39,10 +43,8 @@ pub(super) fn note_long_turn() {
     WAITING.with(Waiting::hurry);
 }
 
-/// Whether what a turn launches is one operation that may leave with those of other clients, and no neighbour has had a long turn
-/// just now.
-pub(super) fn may_join(store: &ConsistentHashingKvStore, quorum: Quorum, operations: &[Operation]) -> bool {
-    let [operation] = operations else { return false };
+/// Whether the only operation of a turn may leave with those of other clients, and no neighbour has had a long turn just now.
+fn may_join(store: &ConsistentHashingKvStore, quorum: Quorum, operation: &Operation) -> bool {
     quorum == store.quorum() && store.may_join(operation) && !WAITING.with(Waiting::is_hurried)
 }
 
@@ -121,6 +123,19 @@ impl Session<'_> {
             let_others_go_first().await;
             WAITING.with(|waiting| waiting.go_on(|key| store.warm_record(key)));
         }
+    }
+
+    /// Waits for the only operation of a turn, and makes its only reply.
+    pub(super) async fn settle_lone(&mut self, operation: Operation, began: Instant, now: UnixMs) {
+        let Self { server, state, turn, timer, .. } = self;
+        let store = &server.store;
+        let outcome = if may_join(store, state.quorum, &operation) {
+            store.join(operation).await
+        } else {
+            timer.began(began);
+            store.launch_for(state.quorum, smallvec![operation], now).settle_one(timer).await
+        };
+        turn.answer_lone(&outcome);
     }
 
     /// Whether a client most likely asks for what this node tells without another's help: about a key that it keeps, and with

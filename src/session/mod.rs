@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -218,10 +218,12 @@ impl<'a> Session<'a> {
         }
         // That others were served meanwhile is nothing that this turn took.
         let began = Instant::now();
-        let now = self.server.store.replica.wall.now();
+        let now = self.server.store.replica.wall.now_at(began);
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn(now);
-        if self.turn.has_launched() {
+        if let Some(operation) = self.turn.take_lone() {
+            self.settle_lone(operation, began, now).await;
+        } else if self.turn.has_launched() {
             self.settle_launched(began, now).await;
         }
         self.settle_turn(began);
@@ -253,26 +255,18 @@ impl<'a> Session<'a> {
     async fn settle_launched(&mut self, began: Instant, now: UnixMs) {
         let Self { server, state, turn, timer, .. } = self;
         let store = &server.store;
-        let (quorum, mut operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
-        let lone = match updates.is_empty() && lone::may_join(store, quorum, &operations) {
-            true => operations.pop(),
-            false => None,
-        };
-        let (outcomes, updated) = if let Some(operation) = lone {
-            (smallvec![store.join(operation).await], Vec::new())
-        } else {
-            let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, now));
-            timer.began(began);
-            let launched = async {
-                match launched {
-                    Some(launched) => launched.settle_with(timer).await,
-                    None => Outcomes::new(),
-                }
-            };
-            match updates.is_empty() {
-                true => (launched.await, Vec::new()),
-                false => Box::pin(async { tokio::join!(launched, store.update(updates)) }).await,
+        let (quorum, operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
+        let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, now));
+        timer.began(began);
+        let launched = async {
+            match launched {
+                Some(launched) => launched.settle_with(timer).await,
+                None => Outcomes::new(),
             }
+        };
+        let (outcomes, updated) = match updates.is_empty() {
+            true => (launched.await, Vec::new()),
+            false => Box::pin(async { tokio::join!(launched, store.update(updates)) }).await,
         };
         let unanswered = turn.unanswered(&outcomes);
         let asked = match unanswered.is_empty() {

@@ -4,8 +4,6 @@
 //! It asks one replica, which has a record, and that is the answer. For this nothing has to be gathered or shared out. If
 //! it comes otherwise, or takes long, the read goes on as a [`Flight`] that has come as far.
 
-use smallvec::smallvec;
-
 use super::Flight;
 use super::choice::{asking_order, joined};
 use super::inquiry::{Sighting, passenger, place_of};
@@ -13,7 +11,7 @@ use crate::coordinator::hurry::HurryTimer;
 use crate::coordinator::mail::{About, Letters, Mail};
 use crate::coordinator::outbox::{Item, Shared, Step};
 use crate::coordinator::read::Found;
-use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Operations, Outcome, Outcomes, Quorum};
+use crate::coordinator::{ConsistentHashingKvStore, Operation, OperationKind, Operations, Outcome, Quorum};
 use crate::peer::{Answers, Exchange, PeerReply, PeerRequest, ReadRecord, RequestBatch};
 use crate::ring::NodeIndex;
 use crate::time::UnixMs;
@@ -64,7 +62,7 @@ impl<'a> LoneRead<'a> {
     }
 
     /// Waits for the outcome.
-    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Outcomes {
+    pub(super) async fn settle(mut self: Box<Self>, timer: &mut HurryTimer) -> Outcome {
         let (coordinator, (from, _)) = (self.coordinator, self.asked);
         let answers = match self.quorum.replicas {
             1 => Some((&mut self.exchange).await),
@@ -75,7 +73,7 @@ impl<'a> LoneRead<'a> {
                 // One that is too far ahead is not followed.
                 let _ = coordinator.replica.clock.observe(version.hlc(), self.launched_at);
                 coordinator.note_plain(self.quorum, &self.operation, self.launched_at);
-                return smallvec![Outcome::Read(Some(Found { version, expires_at, value }))];
+                return Outcome::Read(Some(Found { version, expires_at, value }));
             }
             Some(Err(answers)) => Some(answers),
             None => None,
@@ -89,7 +87,7 @@ impl<'a> LoneRead<'a> {
                 flight.hurry(now);
             }
         }
-        flight.settle(timer).await
+        flight.settle(timer).await.pop().expect("a read has an outcome")
     }
 
     /// The flight that has come as far, and the letter that is out.

@@ -17,6 +17,7 @@ mod writes;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use smallvec::smallvec;
 
 use super::answers::{prepare_answer, read_answer, revert_answer, write_answer, write_back_answer};
 use super::debts::Debts;
@@ -93,12 +94,20 @@ impl<'a> Launched<'a> {
     /// As [`Launched::settle`], with the timer of one who does this again and again.
     pub async fn settle_with(self, timer: &mut HurryTimer) -> Outcomes {
         match self.0 {
-            Kind::LoneRead(read) => read.settle(timer).await,
+            Kind::LoneRead(read) => smallvec![read.settle(timer).await],
             Kind::Salvo(salvo) => salvo.settle(timer, &mut Seats::none()).await,
             Kind::Inquiry(inquiry) => inquiry.settle(timer).await,
             Kind::Volley(volley) => volley.settle(timer).await,
             Kind::Mixed(mixed) => mixed.settle(timer).await,
             Kind::Flight(flight) => flight.settle(timer).await,
+        }
+    }
+
+    /// As [`Launched::settle_with`], for a batch of one operation.
+    pub(crate) async fn settle_one(self, timer: &mut HurryTimer) -> Outcome {
+        match self.0 {
+            Kind::LoneRead(read) => read.settle(timer).await,
+            other => Self(other).settle_with(timer).await.pop().expect("each operation has an outcome"),
         }
     }
 
