@@ -51,6 +51,12 @@ impl Span {
         Self::new(bytes + self.start as usize, bytes + self.end as usize)
     }
 
+    /// Where it begins and ends.
+    #[inline]
+    pub(super) fn bounds(self) -> (usize, usize) {
+        (self.start as usize, self.end as usize)
+    }
+
     /// The bytes of the span in its frame.
     #[inline]
     pub(super) fn of(self, frame: &[u8]) -> &[u8] {

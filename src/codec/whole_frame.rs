@@ -4,7 +4,7 @@
 //! remembered from byte to byte, so each header is read as one word. Whatever is torn, long, or wrong is left to the
 //! resumable reader, which also knows what to say of it.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::DecodeLimits;
 use super::bulk_array::Span;
@@ -31,6 +31,15 @@ impl WholeArray {
     #[must_use]
     pub fn parts<'a>(&self, frame: &'a [u8]) -> impl ExactSizeIterator<Item = &'a [u8]> {
         self.spans.iter().map(move |span| span.of(frame))
+    }
+
+    /// The frame cut to one of these elements.
+    #[must_use]
+    pub fn cut(&self, index: usize, mut frame: Bytes) -> Bytes {
+        let (start, end) = self.spans[index].bounds();
+        frame.truncate(end);
+        frame.advance(start);
+        frame
     }
 
     /// One of these elements as a handle on the frame.

@@ -178,14 +178,15 @@ impl PeerReply {
     /// # Errors
     ///
     /// When no node sends such an array.
-    pub(super) fn from_whole(array: &WholeArray, frame: &Bytes) -> Result<Self, ReplyError> {
-        let mut parts = array.parts(frame);
-        let (head, expiry) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let reply = match head {
-            Records::HEAD => Records::of_array(array, frame).map(Self::Records),
-            version => record_of(version, expiry, Some(array.bytes(2, frame))),
-        };
-        reply.ok_or_else(|| unexpected("an array that begins with", head))
+    pub(super) fn from_whole(array: &WholeArray, frame: Bytes) -> Result<Self, ReplyError> {
+        let part = |index| array.parts(&frame).nth(index).unwrap_or_default();
+        let (head, expiry) = (part(0), part(1));
+        let unexpected = || unexpected("an array that begins with", head);
+        if head == Records::HEAD {
+            return Records::of_array(array, &frame).map(Self::Records).ok_or_else(unexpected);
+        }
+        let record = record_of(head, expiry).ok_or_else(unexpected)?;
+        Ok(Self::Record(ReadRecord { value: Some(array.cut(2, frame)), ..record }))
     }
 }
 
@@ -280,8 +281,9 @@ fn from_array(parts: &[Bytes]) -> Result<PeerReply, ReplyError> {
         [head, rest @ ..] if head == Records::HEAD => Records::parse(rest).map(PeerReply::Records),
         [head, rest @ ..] if head == scan::SCAN => ScanAnswer::parse(rest).map(PeerReply::Scan),
         [head, begun, decided, rest @ ..] if head == DIGESTS => digests_of(begun, decided, rest),
-        [version] => record_of(version, NO_EXPIRY, None),
-        [version, expiry, value] => record_of(version, expiry, Some(value.clone())),
+        [version] => record_of(version, NO_EXPIRY).map(PeerReply::Record),
+        [version, expiry, value] => record_of(version, expiry)
+            .map(|record| PeerReply::Record(ReadRecord { value: Some(value.clone()), ..record })),
         _ => None,
     };
     reply.ok_or_else(|| unexpected("an array that begins with", parts.first().map_or(b"", |part| part)))
@@ -305,9 +307,10 @@ fn digests_of(begun: &[u8], decided: &[u8], parts: &[Bytes]) -> Option<PeerReply
     Some(PeerReply::Digests { flush_marks, digests })
 }
 
-fn record_of(version: &[u8], expiry: &[u8], value: Option<Bytes>) -> Option<PeerReply> {
+/// A record that begins like this; its value is to be added.
+fn record_of(version: &[u8], expiry: &[u8]) -> Option<ReadRecord> {
     let expires_at = if expiry == NO_EXPIRY { None } else { Some(UnixMs(parse_number(expiry)?)) };
-    Some(PeerReply::Record(ReadRecord { version: Version::parse(version)?, expires_at, value }))
+    Some(ReadRecord { version: Version::parse(version)?, expires_at, value: None })
 }
 
 fn unexpected(what: &str, text: &[u8]) -> ReplyError {

@@ -83,7 +83,7 @@ impl ReplyReader {
         let end = self.array.read(&self.buffer, &self.limits);
         let Some(end) = end.filter(|_| PeerReply::is_answer(self.array.parts(&self.buffer))) else { return Ok(None) };
         let frame = self.buffer.split_to(end).freeze();
-        PeerReply::from_whole(&self.array, &frame).map(Some)
+        PeerReply::from_whole(&self.array, frame).map(Some)
     }
 
     /// The next frame, if it is complete: the answer to an introduction is not a reply to a request.
