@@ -87,14 +87,15 @@ impl WallClock {
         let last = LAST_READ.get().map(|(at, micros)| (instant.saturating_duration_since(at), micros));
         match last {
             Some((since, micros)) if since < REREAD_AFTER => micros + u64::from(since.subsec_micros()),
-            _ => self.reread_micros(instant),
+            _ => self.reread_micros(),
         }
     }
 
     #[cold]
-    fn reread_micros(&self, instant: Instant) -> u64 {
-        let micros = self.now_micros();
-        LAST_READ.set(Some((instant, micros)));
+    fn reread_micros(&self) -> u64 {
+        // Both at once: what lies between them is an error until the next time.
+        let (micros, at) = (self.now_micros(), Instant::now());
+        LAST_READ.set(Some((at, micros)));
         micros
     }
 }
@@ -105,8 +106,12 @@ mod tests {
 
     #[test]
     fn the_machines_clock_goes_on_between_two_readings_of_it() {
-        let (wall, first) = (WallClock::System, Instant::now());
-        let read = wall.micros_at(first);
+        let wall = WallClock::System;
+        let long_ago = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        let read = wall.micros_at(long_ago);
+        let (first, _) = LAST_READ.get().expect("it was read");
+        assert!(first >= long_ago + Duration::from_millis(1), "who asks late gets no clock that is ahead");
         for millis in [0, 1, 9] {
             assert_eq!(wall.micros_at(first + Duration::from_millis(millis)), read + millis * 1000);
         }
