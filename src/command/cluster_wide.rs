@@ -44,18 +44,34 @@ pub(crate) enum ClusterWide {
     Move(Box<Move>),
 }
 
-/// Does what `request` asks of the whole cluster and appends the reply to `out`.
-pub(crate) async fn ask_cluster(server: &Server, state: &State, request: ClusterWide, out: &mut Vec<u8>) {
+impl ClusterWide {
+    /// The slots of the keys that it updates.
+    pub(crate) fn updated_slots(&self) -> Option<[Slot; 2]> {
+        match self {
+            Self::Move(task) => Some(task.slots()),
+            _ => None,
+        }
+    }
+}
+
+/// Does what `request` asks of the whole cluster, reads with this quorum, and appends the reply to `out`.
+pub(crate) async fn ask_cluster(
+    server: &Server,
+    state: &State,
+    quorum: Quorum,
+    request: ClusterWide,
+    out: &mut Vec<u8>,
+) {
     let store = &server.store;
     let served = match request {
         ClusterWide::CountKeys => {
             store.count_keys().await.map(|keys| reply::integer(out, i64::try_from(keys).unwrap_or(i64::MAX)))
         }
         ClusterWide::FlushAll => store.flush_all().await.map(|()| reply::ok(out)),
-        ClusterWide::ReadFields { key, fields } => values(store, state.quorum, [key])
+        ClusterWide::ReadFields { key, fields } => values(store, quorum, [key])
             .await
             .map(|[value]| fields::tell(&fields, value.as_deref().unwrap_or_default(), out)),
-        ClusterWide::Lcs { keys, options } => match values(store, state.quorum, keys).await {
+        ClusterWide::Lcs { keys, options } => match values(store, quorum, keys).await {
             Ok(values) => {
                 let [one, other] = values.map(Option::unwrap_or_default);
                 lcs::compare(&one, &other, options, state.protocol, out).await;

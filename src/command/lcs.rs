@@ -115,7 +115,7 @@ mod tests {
         match bench.ask_for(request) {
             (_, Flow::Await(lcs)) => {
                 let mut out = Vec::new();
-                ask_cluster(&bench.server, &bench.state, *lcs, &mut out).await;
+                ask_cluster(&bench.server, &bench.state, bench.state.quorum, *lcs, &mut out).await;
                 String::from_utf8(out).unwrap()
             }
             (answer, _) => answer,

@@ -41,6 +41,7 @@ mod monitor;
 mod moves;
 mod objects;
 mod own_reads;
+mod own_updates;
 mod pace;
 mod part;
 mod pause;

@@ -222,7 +222,7 @@ mod tests {
         let mut bench = Bench::single_node();
         bench.ask("SET k ab");
         let mut out = Vec::new();
-        ask_cluster(&bench.server, &bench.state, *order, &mut out).await;
+        ask_cluster(&bench.server, &bench.state, bench.state.quorum, *order, &mut out).await;
         assert_eq!(out, b"*2\r\n:97\r\n:98\r\n");
         assert_eq!(bench.ask(request).as_bytes(), out);
     }

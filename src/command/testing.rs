@@ -143,7 +143,7 @@ impl Bench {
         let (mut answer, flow) = self.ask_for(request);
         if let Flow::Await(request) = flow {
             let mut out = Vec::new();
-            ask_cluster(&self.server, &self.state, *request, &mut out).await;
+            ask_cluster(&self.server, &self.state, self.state.quorum, *request, &mut out).await;
             answer.push_str(&String::from_utf8(out).expect("a test's answers are text"));
         }
         answer

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use crate::codec::{Protocol, reply};
 use crate::coordinator::{
-    Before, Found, Operation, OperationKind, Operations, Outcome, Outcomes, QuorumError, UpdateOrder, WrittenSlots,
+    Before, Found, Operation, OperationKind, Operations, Outcome, Outcomes, Quorum, QuorumError, UpdateOrder,
+    WrittenSlots,
 };
 use crate::ring::Slot;
 use crate::store::LARGE_BYTES;
@@ -16,6 +17,7 @@ use crate::time::UnixMs;
 
 use super::assembly::{Assembly, LargeValue, push_large};
 use super::own_reads::OwnReads;
+use super::own_updates::OwnUpdates;
 use super::pace::ReadPace;
 use super::reading::{self, Reading};
 use super::spec::CommandId;
@@ -115,6 +117,8 @@ pub struct Turn {
     pace: ReadPace,
     /// Where this connection has written since WAIT last found all replicas equal.
     pub(crate) written: WrittenSlots,
+    /// Where it has updated lately.
+    pub(crate) updated: OwnUpdates,
     /// Kept across the turns of one command with many keys. Changes only while replies are put together, in order.
     tally: Tally,
 }
@@ -231,6 +235,12 @@ impl Turn {
     #[inline]
     pub(crate) fn has_launched(&self) -> bool {
         !self.notes.is_empty() || !self.operations.is_empty()
+    }
+
+    /// The quorum of what has to be launched, for a client with this one: its reads see its own updates.
+    #[inline]
+    pub(crate) fn quorum(&self, own: Quorum, configured: Quorum, now: UnixMs) -> Quorum {
+        if self.updated.may_concern(&self.read_slots, now) { own.behind_updates(configured) } else { own }
     }
 
     /// What has to be launched, if that is one operation and its reply is the turn's only one, as it is for a client without a

@@ -1,5 +1,7 @@
 //! How the replies of a turn are put together: which outcomes belong to which, and where large values stand.
 
+use std::time::Duration;
+
 use smallvec::smallvec;
 
 use super::*;
@@ -101,6 +103,20 @@ fn an_operation_with_the_only_reply_is_answered_by_itself() {
     assert!(turn.take_lone().is_some());
     turn.answer_lone(&found(Bytes::from_static(b"v")));
     assert_eq!(turn.out, b":2\r\n");
+}
+
+#[test]
+fn a_read_behind_an_update_of_its_slot_asks_so_many_that_one_has_it() {
+    let configured = Quorum { replicas: 3, write: 2, read: 1 };
+    let mut turn = Turn::default();
+    let reads = |turn: &Turn, millis| turn.quorum(configured, configured, UnixMs(millis)).read;
+    ask(&mut turn);
+    assert_eq!(reads(&turn, 5000), 1);
+    turn.updated.add([Slot::FIRST], UnixMs(5000), Duration::from_secs(1));
+    assert_eq!((reads(&turn, 5999), reads(&turn, 6000)), (2, 1));
+    turn.take_operations();
+    put(&mut turn, Fold::Stored);
+    assert_eq!(reads(&turn, 5000), 1, "a write is none");
 }
 
 #[test]

@@ -62,6 +62,13 @@ impl Quorum {
         (self.replicas - self.write + 1).max(self.write)
     }
 
+    /// For a read that has to see each update that was answered before it, whoever carried that out: an update is on the
+    /// `configured` W, so among so many is one that has it.
+    #[must_use]
+    pub fn behind_updates(self, configured: Self) -> Self {
+        Self { read: self.read.max(self.replicas - configured.write + 1), ..self }
+    }
+
     /// Replicas of the others that a restarted node must have heard so that no acknowledged write can be missing.
     #[must_use]
     pub fn catch_up(self) -> u16 {
@@ -97,6 +104,20 @@ mod tests {
             assert_eq!(quorum.stale_limit(), limit, "{quorum:?}");
             assert_eq!(quorum.catch_up(), limit, "{quorum:?}");
             assert!(limit + write > replicas, "a stale quorum meets every write quorum: {quorum:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_behind_updates_meets_them_all_and_asks_no_fewer_than_its_client_wants() {
+        for replicas in 1..=5 {
+            for configured in every(replicas) {
+                for reader in every(replicas) {
+                    let behind = reader.behind_updates(configured);
+                    assert!(behind.read + configured.write > replicas && behind.read <= replicas);
+                    assert_eq!(Quorum { read: reader.read, ..behind }, reader);
+                    assert!(behind.read >= reader.read);
+                }
+            }
         }
     }
 

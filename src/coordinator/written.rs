@@ -1,4 +1,4 @@
-//! The slots that a connection has written: what WAIT asks about.
+//! The slots that a connection has written: what WAIT asks about, and what its own reads have to see.
 //!
 //! A bit per slot, 2 KiB in all, and nothing for a connection that only reads.
 
@@ -26,6 +26,13 @@ impl WrittenSlots {
         }
     }
 
+    /// Whether the slot is among them.
+    #[must_use]
+    pub fn contains(&self, slot: Slot) -> bool {
+        let word = self.0.as_ref().map_or(0, |words| words[slot.as_usize() / WORD_BITS]);
+        word >> (slot.as_usize() % WORD_BITS) & 1 == 1
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -34,12 +41,7 @@ impl WrittenSlots {
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> {
-        let has = |slot: &Slot| {
-            self.0
-                .as_ref()
-                .is_some_and(|words| words[slot.as_usize() / WORD_BITS] >> (slot.as_usize() % WORD_BITS) & 1 == 1)
-        };
-        Slot::all().filter(has)
+        Slot::all().filter(|&slot| self.contains(slot))
     }
 }
 

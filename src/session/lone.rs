@@ -126,14 +126,14 @@ impl Session<'_> {
     }
 
     /// Waits for the only operation of a turn, and makes its only reply.
-    pub(super) async fn settle_lone(&mut self, operation: Operation, began: Instant, now: UnixMs) {
-        let Self { server, state, turn, timer, .. } = self;
+    pub(super) async fn settle_lone(&mut self, operation: Operation, quorum: Quorum, began: Instant, now: UnixMs) {
+        let Self { server, turn, timer, .. } = self;
         let store = &server.store;
-        let outcome = if may_join(store, state.quorum, &operation) {
+        let outcome = if may_join(store, quorum, &operation) {
             store.join(operation).await
         } else {
             timer.began(began);
-            store.launch_for(state.quorum, smallvec![operation], now).settle_one(timer).await
+            store.launch_for(quorum, smallvec![operation], now).settle_one(timer).await
         };
         turn.answer_lone(&outcome);
     }

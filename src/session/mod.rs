@@ -9,6 +9,7 @@ mod buffers;
 mod connection;
 mod lone;
 mod lookahead;
+mod settle;
 mod stall;
 mod unsent;
 
@@ -25,7 +26,7 @@ use crate::command::{
     self, Client, ClusterWide, Flow, KillToken, LargeValue, LiveSettings, Order, PauseScope, Replies, Server, State,
     Statistics, Turn, WaitOrder,
 };
-use crate::coordinator::{HurryTimer, Outcomes};
+use crate::coordinator::HurryTimer;
 use crate::peer::INTRODUCTION_COMMAND;
 use crate::time::UnixMs;
 
@@ -221,10 +222,11 @@ impl<'a> Session<'a> {
         let now = self.server.store.replica.wall.now_at(began);
         self.turn.out = buffers::take_out();
         let mut end = self.fill_turn(now);
+        let quorum = self.turn.quorum(self.state.quorum, self.server.store.quorum(), now);
         if let Some(operation) = self.turn.take_lone() {
-            self.settle_lone(operation, began, now).await;
+            self.settle_lone(operation, quorum, began, now).await;
         } else if self.turn.has_launched() {
-            self.settle_launched(began, now).await;
+            self.settle_launched(quorum, began, now).await;
         }
         self.settle_turn(began);
         match end {
@@ -249,36 +251,6 @@ impl<'a> Session<'a> {
         }
         buffers::give_out(out);
         sent.map(|()| end)
-    }
-
-    /// Waits for what the turn has launched, and puts its replies together.
-    async fn settle_launched(&mut self, began: Instant, now: UnixMs) {
-        let Self { server, state, turn, timer, .. } = self;
-        let store = &server.store;
-        let (quorum, operations, updates) = (state.quorum, turn.take_operations(), turn.take_updates());
-        let launched = (!operations.is_empty()).then(|| store.launch_for(quorum, operations, now));
-        timer.began(began);
-        let launched = async {
-            match launched {
-                Some(launched) => launched.settle_with(timer).await,
-                None => Outcomes::new(),
-            }
-        };
-        let (outcomes, updated) = match updates.is_empty() {
-            true => (launched.await, Vec::new()),
-            false => Box::pin(async { tokio::join!(launched, store.update(updates)) }).await,
-        };
-        let unanswered = turn.unanswered(&outcomes);
-        let asked = match unanswered.is_empty() {
-            true => Outcomes::new(),
-            false => {
-                timer.began(Instant::now());
-                let now = store.replica.wall.now();
-                Box::pin(store.launch_for(quorum, unanswered, now).settle_with(timer)).await
-            }
-        };
-        let outcomes = turn.settle(outcomes, asked);
-        turn.finish(outcomes, updated);
     }
 
     /// Sends the replies of a turn: `out` but for the first `taken` bytes, with the large values at their places.
@@ -319,19 +291,6 @@ impl<'a> Session<'a> {
         meter.drop_kept();
     }
 
-    /// Serves the command dispatched last, which has to ask the whole cluster. It is timed alone.
-    async fn ask_cluster(&mut self, request: ClusterWide) {
-        let (began, reply_at) = (Instant::now(), self.turn.out.len());
-        command::ask_cluster(self.server, &self.state, request, &mut self.turn.out).await;
-        let elapsed = began.elapsed();
-        let spec = self.turn.meter.current();
-        self.server.watch.awaited(spec.id, elapsed, &self.turn.out[reply_at..]);
-        if let Some((request, _)) = self.requests.current() {
-            command::log_if_slow(self.server, &self.client, (spec, &request), 0, elapsed);
-        }
-        self.requests.advance(&self.server.store.replica.store);
-    }
-
     /// Whether the client wants the replies of the turn that has ended.
     fn is_answered(&mut self) -> bool {
         let replies = self.state.replies;
@@ -344,20 +303,6 @@ impl<'a> Session<'a> {
     /// Whether a pause that makes `scope` wait makes this wait, too. What was begun goes on.
     fn has_to_wait(&self, scope: PauseScope, request: &Request<'_>, from: usize) -> bool {
         from == 0 && self.state.peer.is_none() && scope.holds(request)
-    }
-
-    /// Waits for other replicas, perhaps for ever: until the client leaves or is killed.
-    async fn wait(&mut self, order: WaitOrder, killed: &KillToken) -> TurnEnd {
-        let began = Instant::now();
-        tokio::select! {
-            biased;
-            () = command::wait(self.server, order, &mut self.turn) => {
-                self.server.watch.awaited(self.turn.meter.current().id, began.elapsed(), &[]);
-                TurnEnd::Busy
-            }
-            () = killed.killed() => TurnEnd::Close,
-            () = self.connection.left() => TurnEnd::Close,
-        }
     }
 
     /// Dispatches commands until none is left or the turn has to end. The hottest loop of all, so it is compiled apart

@@ -54,6 +54,41 @@ fn a_node_without_a_copy_serves_a_key_like_any_other() {
     assert!((0..5).all(|node| cluster.node(node).info("forwarded_requests") != Some("0".to_owned())));
 }
 
+/// A read through a node without a copy asks the replica to which something leaves anyway, here the one that hears of updates
+/// last.
+#[test]
+fn a_client_sees_its_own_updates_through_a_node_without_a_copy() {
+    let cluster = Cluster::start(&Layout { has_wires: true, request_timeout_ms: 1000, ..Layout::of(5) });
+    let ring = ring(&cluster);
+    let holders = |key: &String| ring.preference_list(Slot::of_key(key.as_bytes())).as_slice().to_vec();
+    let keys: Vec<String> = (0..1000).map(|number| format!("key{number}")).collect();
+    let (home, late) = (NodeIndex(0), NodeIndex(1));
+    let kept = |[first, others @ ..]: [NodeIndex; 3]| first == home && others.contains(&late);
+    let key = keys.iter().find(|key| holders(key).try_into().is_ok_and(kept)).unwrap();
+    let asked = (0..5).map(NodeIndex).find(|node| !holders(key).contains(node)).unwrap();
+    let beside = |key: &&String| holders(key)[0] == late && !holders(key).contains(&asked);
+    let beside = keys.iter().find(beside).unwrap();
+    let links = cluster.links.as_ref().expect("the layout has wires");
+    links.delay_one_way(0, 1, Duration::from_millis(100));
+
+    let mut client = cluster.node(usize::from(asked.0)).client();
+    assert_eq!(client.ask(&["SET", key, "0"]), Reply::ok());
+    for sum in 1..=5 {
+        assert_eq!(client.ask(&["WAIT", "2", "10000"]), Reply::Integer(2));
+        assert_eq!(client.ask(&["INCR", key]), Reply::Integer(sum));
+        client.send([command(&["GET", beside]), command(&["GET", key]), command(&["STRLEN", key])].concat());
+        let replies = [client.reply(), client.reply(), client.reply()];
+        assert_eq!(replies, [Reply::Null, Reply::bulk(&sum.to_string()), Reply::Integer(1)]);
+        assert_eq!(client.ask(&["RENAME", key, beside]), Reply::ok());
+        client.send(
+            [command(&["GET", beside]), command(&["BITFIELD_RO", key, "GET", "u8", "0", "GET", "u8", "0"])].concat(),
+        );
+        let nothing = Reply::Array(vec![Reply::Integer(0), Reply::Integer(0)]);
+        assert_eq!([client.reply(), client.reply()], [Reply::bulk(&sum.to_string()), nothing]);
+        assert_eq!(client.ask(&["RENAME", beside, key]), Reply::ok());
+    }
+}
+
 #[test]
 fn commands_on_many_keys_work_across_all_nodes() {
     const KEYS: usize = 5000;

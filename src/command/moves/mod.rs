@@ -46,6 +46,13 @@ pub(crate) struct Move {
     destination: Bytes,
 }
 
+impl Move {
+    /// The slots of the keys that it updates.
+    pub(super) fn slots(&self) -> [Slot; 2] {
+        [Slot::of_key(&self.source), Slot::of_key(&self.destination)]
+    }
+}
+
 /// What distinguishes the three commands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
